@@ -1,0 +1,45 @@
+"""Perception for reinforcement-learning agents that keeps working when sensors fail.
+
+Names are imported on first use, so that ``import nexus_rl`` and ``--help`` do not wait
+for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nexus_rl.config import ModelConfig as ModelConfig
+    from nexus_rl.config import TrainConfig as TrainConfig
+    from nexus_rl.errors import UserError as UserError
+    from nexus_rl.modality import Modality as Modality
+    from nexus_rl.models import Nexus as Nexus
+    from nexus_rl.models import make_model as make_model
+    from nexus_rl.models.files import load_model as load_model
+    from nexus_rl.training import train as train
+
+_HOMES = {
+    "Modality": "modality",
+    "ModelConfig": "config",
+    "Nexus": "models",
+    "TrainConfig": "config",
+    "UserError": "errors",
+    "load_model": "models.files",
+    "make_model": "models",
+    "train": "training",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nexus_rl' has no attribute {name!r}")
+    return getattr(import_module(f"nexus_rl.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

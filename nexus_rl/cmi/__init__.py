@@ -1,0 +1,1 @@
+"""Cross-modality inference, measured: how well missing modalities are imagined."""

@@ -1,0 +1,95 @@
+"""Settings of models and of training, without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nexus_rl.errors import UserError
+
+Stage = Literal["joint", "bottom", "top"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and weights of a model above its modalities."""
+
+    model: str = "nexus"
+    """Which fusion and objective: nexus (mean of messages) or nexus0 (concatenation)."""
+    levels: int = 2
+    """2: a VAE per modality under the multimodal latent; 1: end to end."""
+    latent_dim: int = 16
+    """Size of the multimodal latent z_sigma."""
+    rho: float = 0.1
+    """Probability that forced perceptual dropout hides modalities of a row."""
+    beta: float = 1.0
+    """Weight of the multimodal latent's KL divergence."""
+    width: int = 512
+    """Width of the messages and of the top networks."""
+    fill: Literal["zero", "learned", "mask"] = "zero"
+    """What nexus0 puts in place of a missing message."""
+
+    def __post_init__(self) -> None:
+        if self.levels not in (1, 2):
+            raise UserError(f"levels must be 1 or 2, got {self.levels}")
+        if not 0 <= self.rho <= 1:
+            raise UserError(f"rho is a probability from 0 to 1, got {self.rho}")
+        if min(self.latent_dim, self.width) < 1:
+            raise UserError("latent_dim and width must be at least 1")
+        if self.beta < 0:
+            raise UserError(f"beta must not be negative, got {self.beta}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; the defaults are the paper's (Tables B.8, B.9)."""
+
+    epochs: int = 100
+    """Passes over the training data."""
+    batch_size: int = 64
+    """Rows a step, over all processes together."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    warmup_epochs: int = 20
+    """Epochs over which every KL weight rises linearly to its value; 0: none."""
+    validation_fraction: float = 0.1
+    """Share of the training data set aside to watch the loss on."""
+    seed: int = 0
+    """Seeds the split, the order of the data and all noise."""
+    stage: Stage = "joint"
+    """joint: everything (the paper); bottom: the modalities' VAEs alone; top: the
+    multimodal level alone, on frozen bottoms whose posteriors are computed once."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    bf16: bool = False
+    """Compute in bfloat16 where it is safe (torch.autocast)."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    picture_every: int = 0
+    """Draw the picture every so many epochs; 0: only at the end."""
+
+    def __post_init__(self) -> None:
+        for field, least in (
+            ("epochs", 1),
+            ("batch_size", 2),
+            ("warmup_epochs", 0),
+            ("picture_every", 0),
+            ("seed", 0),
+        ):
+            if getattr(self, field) < least:
+                raise UserError(
+                    f"{field} must be at least {least}, got {getattr(self, field)}"
+                )
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(
+                "validation_fraction must be from 0 to below 1, got "
+                f"{self.validation_fraction}"
+            )
+
+    def warmup(self, epoch: int) -> float:
+        """Factor of every KL weight in ``epoch``, counted from 1."""
+        if self.warmup_epochs == 0:
+            return 1.0
+        return min(epoch / self.warmup_epochs, 1.0)

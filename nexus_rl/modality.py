@@ -1,0 +1,179 @@
+"""What one sensor looks like to the model: its shape, range, likelihood and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nexus_rl.errors import UserError
+
+Likelihood = Literal["squared_error", "optimal_sigma", "categorical"]
+
+# Bottom latent sizes of the paper (section 6.2, 6.4), used where none is given.
+LATENT_DIMS = {"image": 64, "vector": 16, "spectrogram": 128, "label": 5}
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One sensor: ``shape`` without the batch axis, likelihood, sizes and weights.
+
+    Data live in ``[low, high]``. Tensors of ``uint8`` are compact storage of that
+    range (0 is ``low``, 255 is ``high``); any other dtype holds the values
+    themselves. A categorical modality has shape ``(K,)`` and is given as integer
+    classes ``(B,)`` or one-hot rows ``(B, K)``.
+
+    ``kind`` chooses the networks: "image" ``(C, H, W)``, "vector" ``(D,)``,
+    "spectrogram" ``(1, frames, bands)`` or "label" ``(K,)``. Left empty it is read
+    off the shape and likelihood; a spectrogram must be named, because its shape is
+    also that of an image.
+
+    ``weight``, ``beta`` and ``top_weight`` are lambda^m, beta^m and gamma^m of the
+    paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values that do not
+    fit together.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    likelihood: Likelihood = "squared_error"
+    kind: str = ""
+    latent_dim: int = 0
+    weight: float = 1.0
+    beta: float = 1.0
+    top_weight: float = 1.0
+    top_likelihood: Likelihood = "squared_error"
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        object.__setattr__(self, "kind", self.kind or self._kind_of_shape())
+        object.__setattr__(
+            self, "latent_dim", self.latent_dim or LATENT_DIMS.get(self.kind, 0)
+        )
+        self._validate()
+
+    def _kind_of_shape(self) -> str:
+        if self.likelihood == "categorical":
+            return "label"
+        kinds = {1: "vector", 3: "image"}
+        if len(self.shape) not in kinds:
+            raise UserError(
+                f"modality {self.name!r} has shape {self.shape}: expected (D,) for a "
+                "vector or (C, H, W) for an image; reshape it or name its `kind`"
+            )
+        return kinds[len(self.shape)]
+
+    def _validate(self) -> None:
+        def refuse(problem: str) -> None:
+            raise UserError(f"modality {self.name!r}: {problem}")
+
+        if not self.name.isidentifier():
+            refuse("its name must be a Python identifier")
+        if not self.shape or min(self.shape) < 1:
+            refuse(f"every axis of shape {self.shape} must be at least 1")
+        if self.latent_dim < 1:
+            refuse(f"latent_dim must be at least 1, got {self.latent_dim}")
+        likelihoods = Likelihood.__args__  # type: ignore[attr-defined]
+        if self.likelihood not in likelihoods:
+            refuse(f"likelihood {self.likelihood!r} is none of {likelihoods}")
+        if self.top_likelihood not in ("squared_error", "optimal_sigma"):
+            refuse("top_likelihood must be 'squared_error' or 'optimal_sigma'")
+        if (self.likelihood == "categorical") != (self.kind == "label"):
+            refuse("kind 'label' and likelihood 'categorical' belong together")
+        if self.kind in ("label", "vector") and len(self.shape) != 1:
+            refuse(f"a {self.kind} has shape (size,), got {self.shape}")
+        if self.kind in ("image", "spectrogram") and len(self.shape) != 3:
+            refuse(f"a {self.kind} has three axes, got shape {self.shape}")
+        if not self.low < self.high:
+            refuse(f"low ({self.low}) must be below high ({self.high})")
+        if min(self.weight, self.beta, self.top_weight) < 0:
+            refuse("weight, beta and top_weight must not be negative")
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the data are classes."""
+        return self.likelihood == "categorical"
+
+    @property
+    def size(self) -> int:
+        """Number of values of one sample."""
+        return int(torch.Size(self.shape).numel())
+
+    def replace(self, **changes: Any) -> Modality:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def normalise(self, data: Tensor) -> Tensor:
+        """Data to what networks see: float32 in [0, 1], one-hot rows for classes."""
+        if self.categorical and data.dim() == 1:
+            return F.one_hot(data.long(), self.shape[0]).float()
+        if data.dtype == torch.uint8:
+            return data.float().div_(255)
+        if (self.low, self.high) == (0.0, 1.0):
+            return data.float()
+        return (data.float() - self.low) / (self.high - self.low)
+
+    def denormalise(self, values: Tensor) -> Tensor:
+        """The inverse of ``normalise``: from [0, 1] to ``[low, high]``."""
+        if self.categorical or (self.low, self.high) == (0.0, 1.0):
+            return values
+        return self.low + (self.high - self.low) * values
+
+    def check_shape(self, data: Tensor) -> None:
+        """Raises ``UserError`` unless ``data`` is a batch of this modality."""
+        found = tuple(data.shape[1:])
+        classes = self.categorical and data.dim() == 1
+        if data.dim() < 1 or (found != self.shape and not classes):
+            expected = ("B", *self.shape)
+            also = " or classes (B,)" if self.categorical else ""
+            raise UserError(
+                f"modality {self.name!r}: expected a tensor ({_join(expected)}){also}, "
+                f"got ({_join(data.shape)})"
+            )
+        if classes and (data.is_floating_point() or data.dtype == torch.bool):
+            raise UserError(
+                f"modality {self.name!r}: classes must be integers, got {data.dtype}"
+            )
+
+    def check_range(self, data: Tensor) -> None:
+        """Raises ``UserError`` unless ``data`` is a finite batch within its range."""
+        self.check_shape(data)
+        if data.numel() == 0 or (data.dtype == torch.uint8 and not self.categorical):
+            return
+        classes = self.categorical and data.dim() == 1
+        low, high = (0, self.shape[0] - 1) if classes else (self.low, self.high)
+        least, most = data.min().item(), data.max().item()
+        if not (low <= least and most <= high):  # also true for NaN
+            raise UserError(
+                f"modality {self.name!r}: values from {least:g} to {most:g} are outside "
+                f"[{low:g}, {high:g}]; scale the data or set the modality's low and high"
+            )
+
+
+def _join(sizes: Any) -> str:
+    return ", ".join(str(size) for size in sizes)
+
+
+# The paper's modalities with the weights of Tables B.8 and B.9, which agree where both
+# name one. The sound's beta is that of its sigma-VAE's own training; in the
+# four-modality models that bottom is frozen and beta has no effect.
+PAPER = {
+    modality.name: modality
+    for modality in (
+        Modality("image", (1, 28, 28)),
+        Modality("trajectory", (200,), weight=50, top_weight=50),
+        Modality(
+            "sound",
+            (1, 32, 128),
+            "optimal_sigma",
+            kind="spectrogram",
+            top_likelihood="optimal_sigma",
+            beta=10,
+        ),
+        Modality("label", (10,), "categorical", weight=50, top_weight=50),
+    )
+}

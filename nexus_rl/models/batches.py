@@ -1,0 +1,122 @@
+"""Reading batches: what a caller gives, checked, masked and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.modality import Modality
+
+
+def distinct(modalities: Sequence[Modality]) -> tuple[Modality, ...]:
+    """The modalities as a tuple. Raises ``UserError`` if empty or not distinct."""
+    names = [modality.name for modality in modalities]
+    if not names:
+        raise UserError("a model needs at least one modality")
+    if len(set(names)) < len(names):
+        raise UserError(f"modality names must differ, got {', '.join(names)}")
+    return tuple(modalities)
+
+
+def known_names(
+    names: Collection[str] | None, modalities: Sequence[Modality]
+) -> tuple[str, ...]:
+    """``names`` (None: all) as a tuple. Raises ``UserError`` for unknown ones."""
+    table = {modality.name: modality for modality in modalities}
+    if names is None:
+        return tuple(table)
+    if isinstance(names, str):
+        raise UserError(f"expected a list of modality names, e.g. [{names!r}]")
+    for name in names:
+        choose(name, table, "modality")
+    return tuple(names)
+
+
+def entry(batch: Mapping[str, Any], modality: Modality) -> Any:
+    """The batch's entry for ``modality``. Raises ``UserError`` where unfit."""
+    if modality.name not in batch:
+        raise UserError(
+            f"training needs every modality, but the batch has no {modality.name!r}; "
+            f"it holds: {', '.join(batch) or 'nothing'}"
+        )
+    value = batch[modality.name]
+    if isinstance(value, Tensor):
+        modality.check_shape(value)
+    return value
+
+
+def read(
+    batch: Mapping[str, Any],
+    available: Tensor | None,
+    modalities: Sequence[Modality],
+    device: torch.device,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Normalised inputs by name, zero where masked, and availability (B, M), bool.
+
+    Masked entries are replaced before anything else reads them.
+    """
+    known_names(batch.keys(), modalities)
+    for modality in modalities:
+        if modality.name in batch:
+            modality.check_shape(batch[modality.name])
+    rows = {name: len(data) for name, data in batch.items()}
+    if available is not None:
+        rows["available"] = len(available)
+    if len(set(rows.values())) != 1:
+        found = ", ".join(f"{name} {count}" for name, count in rows.items())
+        raise UserError(f"a batch needs equal numbers of rows, got: {found or 'none'}")
+    mask = _mask(batch, available, modalities, next(iter(rows.values())), device)
+    inputs = {}
+    for column, modality in enumerate(modalities):
+        if modality.name in batch:
+            data = batch[modality.name].to(device)
+            if available is not None:
+                seen = mask[:, column].view(-1, *[1] * (data.dim() - 1))
+                data = data.where(
+                    seen, torch.zeros((), dtype=data.dtype, device=device)
+                )
+            inputs[modality.name] = modality.normalise(data)
+    return inputs, mask
+
+
+def _mask(
+    batch: Mapping[str, Any],
+    available: Tensor | None,
+    modalities: Sequence[Modality],
+    rows: int,
+    device: torch.device,
+) -> Tensor:
+    given = torch.tensor([m.name in batch for m in modalities], device=device)
+    if available is None:
+        return given.expand(rows, -1)
+    if available.shape != (rows, len(modalities)):
+        raise UserError(
+            f"available must be (B, M) = ({rows}, {len(modalities)}), "
+            f"got {tuple(available.shape)}"
+        )
+    mask = available.to(device).bool()
+    promised = mask.any(0) & ~given
+    if promised.any():
+        names = [m.name for m, bad in zip(modalities, promised, strict=True) if bad]
+        raise UserError(
+            f"available marks {', '.join(names)} as present, but the batch has no such "
+            f"entry; it holds: {', '.join(batch) or 'nothing'}"
+        )
+    return mask
+
+
+def same_modality(modality: Modality, others: Sequence[Modality]) -> None:
+    """Raises ``UserError`` unless ``others`` has this modality with the same nets."""
+    table = {other.name: other for other in others}
+    other = choose(modality.name, table, "modality")
+    for field in ("shape", "kind", "likelihood", "latent_dim", "low", "high"):
+        mine, theirs = getattr(modality, field), getattr(other, field)
+        if mine != theirs:
+            raise UserError(
+                f"modality {modality.name!r}: {field} is {mine} here but {theirs} in "
+                "the model to copy from"
+            )

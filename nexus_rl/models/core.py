@@ -1,0 +1,322 @@
+"""The core that every model shares: three choices joined (levels, fusion, objective).
+
+A subclass names a fusion and an objective; ``levels`` is chosen when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from nexus_rl.config import ModelConfig, Stage
+from nexus_rl.draws import Draws
+from nexus_rl.errors import UserError
+from nexus_rl.modality import Modality
+from nexus_rl.models import batches
+from nexus_rl.models.gaussian import Gaussian
+from nexus_rl.models.levels import LEVELS, Bottom, Term
+from nexus_rl.models.objective import Objective
+from nexus_rl.networks import Builder, builder_for, mlp
+
+Batch = Mapping[str, Any]
+
+
+class Loss(NamedTuple):
+    """``total`` to minimise and its named parts, all batch means.
+
+    A part is unweighted: squared errors as such, likelihoods and divergences in nats.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+class MultimodalVAE(nn.Module):
+    """A variational autoencoder over any number of modalities, any of them missing.
+
+    Batches are dicts of tensors by modality name, in data space (see ``Modality``);
+    ``available`` is (B, M), bool, its columns in the order of ``modalities``. A masked
+    entry is never read. Names absent from a batch are unavailable in every row.
+
+    ``networks`` replaces the bottom networks of some modalities, by name, with a
+    builder of your own. ``seed`` fixes the initial weights and the noise drawn where
+    no ``generator`` is given; PyTorch's global generator is never used.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        config: ModelConfig | None = None,
+        *,
+        networks: Mapping[str, Builder] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.modalities = batches.distinct(modalities)
+        self.config = config or ModelConfig(model=self.name)
+        self.own_networks = batches.known_names(networks or {}, self.modalities)
+        self.objective = self.make_objective()
+        self.generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build(networks or {})
+
+    def _build(self, networks: Mapping[str, Builder]) -> None:
+        config, level = self.config, LEVELS[self.config.levels]
+        self.bottoms = nn.ModuleDict()
+        for modality in self.modalities:
+            builder = networks.get(modality.name) or builder_for(modality)
+            self.bottoms[modality.name] = level(modality, builder, config.width)
+        dims = {name: bottom.code_dim for name, bottom in self._bottoms()}
+        self.fusion = self.make_fusion(dims)
+        hidden = [config.latent_dim] + [config.width] * 3
+        self.top_decoders = nn.ModuleDict(
+            {
+                name: nn.Sequential(mlp(hidden), nn.Linear(config.width, dim))
+                for name, dim in dims.items()
+            }
+        )
+
+    def make_fusion(self, code_dims: dict[str, int]) -> nn.Module:
+        """The fusion over codes of these sizes."""
+        raise NotImplementedError
+
+    def make_objective(self) -> Objective:
+        """The objective of a training step."""
+        raise NotImplementedError
+
+    def _bottoms(self) -> list[tuple[str, Bottom]]:
+        return list(self.bottoms.items())  # type: ignore[arg-type]
+
+    @property
+    def latent_dim(self) -> int:
+        """Size of z_sigma."""
+        return self.config.latent_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    # -- Inference ---------------------------------------------------------------
+
+    def posterior(
+        self,
+        batch: Batch,
+        available: Tensor | None = None,
+        *,
+        sample: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Normal:
+        """q(z_sigma | the available modalities), over (B, latent_dim).
+
+        ``sample`` draws the bottom latents instead of passing their means upward. A
+        row with nothing available gives the prior. Raises ``UserError`` for batches
+        that do not fit the modalities.
+        """
+        draws = self._draws(generator) if sample else None
+        return self._posterior(batch, available, draws).normal()
+
+    def encode(
+        self,
+        batch: Batch,
+        available: Tensor | None = None,
+        *,
+        sample: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """z_sigma, (B, latent_dim): the posterior mean, or a sample of both levels."""
+        draws = self._draws(generator) if sample else None
+        return self._posterior(batch, available, draws).sample(draws)
+
+    def decode(self, z: Tensor, targets: Sequence[str] | None = None) -> dict[str, Any]:
+        """Means in data space of ``targets`` (default: all) given z_sigma.
+
+        A label's mean is its (B, K) class probabilities.
+        """
+        names = batches.known_names(targets, self.modalities)
+        return {
+            name: self._bottom(name).decode(self.top_decoders[name](z)).float()
+            for name in names
+        }
+
+    @torch.no_grad()
+    def generate(
+        self,
+        batch: Batch,
+        available: Tensor | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Cross-modality inference: ``targets`` imagined from what is available.
+
+        Latents are drawn at both levels, as in the paper (section 6.1), or are
+        posterior means without ``sample``; decoders give means (no observation noise).
+        """
+        z = self.encode(batch, available, sample=sample, generator=generator)
+        return self.decode(z, targets)
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        batch: Batch,
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Each given modality through its own bottom level alone, in data space."""
+        draws = self._draws(generator) if sample else None
+        inputs, _ = batches.read(batch, None, self.modalities, self.device)
+        result = {}
+        for name, x in inputs.items():
+            bottom = self._bottom(name)
+            result[name] = bottom.decode(bottom.code(bottom.encode(x), draws)).float()
+        return result
+
+    def _posterior(
+        self, batch: Batch, available: Tensor | None, draws: Draws | None
+    ) -> Gaussian:
+        inputs, seen = batches.read(batch, available, self.modalities, self.device)
+        codes = {}
+        for name, x in inputs.items():
+            bottom = self._bottom(name)
+            codes[name] = bottom.code(bottom.encode(x), draws)
+        return self._fuse(codes, seen)
+
+    def _fuse(self, codes: dict[str, Tensor], available: Tensor) -> Gaussian:
+        if not codes:
+            zeros = torch.zeros(len(available), self.latent_dim, device=self.device)
+            return Gaussian(zeros, zeros)
+        mean, logvar = self.fusion(codes, available)
+        some = available.any(1, keepdim=True)
+        return Gaussian(mean.where(some, 0.0), logvar.where(some, 0.0))
+
+    def _bottom(self, name: str) -> Bottom:
+        return self.bottoms[name]  # type: ignore[return-value]
+
+    def _draws(self, source: torch.Generator | Draws | None) -> Draws:
+        return source if isinstance(source, Draws) else Draws(source or self.generator)
+
+    # -- Training ----------------------------------------------------------------
+
+    def loss(
+        self,
+        batch: Batch,
+        *,
+        stage: Stage = "joint",
+        warmup: float = 1.0,
+        generator: torch.Generator | Draws | None = None,
+    ) -> Loss:
+        """The loss of a complete batch (paper, Eq. 21), a mean over its rows.
+
+        ``warmup`` scales every KL weight. With stage "bottom" only the modalities'
+        own terms count, with "top" only the multimodal level's; then an entry of
+        ``batch`` may be a (mean, logvar) pair, the cached posterior of its bottom.
+        In eval mode nothing is dropped. Raises ``UserError`` for unfit batches.
+        """
+        draws = self._draws(generator)
+        terms: list[Term] = []
+        inputs: dict[str, Tensor] = {}
+        codes = {}
+        for modality in self.modalities:
+            name, bottom = modality.name, self._bottom(modality.name)
+            entry = batches.entry(batch, modality)
+            if stage == "top" and isinstance(entry, tuple):
+                codes[name] = Gaussian(*entry).sample(draws)
+                continue
+            x = inputs[name] = modality.normalise(entry)
+            fixed = bottom.frozen or (stage == "top" and self.config.levels == 2)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed):
+                encoded = bottom.encode(x)
+                codes[name] = bottom.code(encoded, draws)
+                if not fixed:
+                    terms += bottom.own_terms(x, encoded, codes[name])
+        if stage != "bottom":
+            terms += self._top_terms(codes, inputs, draws)
+        return _total(terms, warmup)
+
+    forward = loss
+
+    def _top_terms(
+        self, codes: dict[str, Tensor], inputs: dict[str, Tensor], draws: Draws
+    ) -> list[Term]:
+        upward = codes
+        if self.config.levels == 2:
+            upward = {name: code.detach() for name, code in codes.items()}
+        rows, device = len(next(iter(codes.values()))), self.device
+        terms = []
+        passes = self.objective.passes(rows, len(self.modalities), draws, device)
+        for available, targets, weight in passes if self.training else passes[:1]:
+            if not self.training:
+                available = torch.ones_like(available)
+            posterior = self._fuse(upward, available)
+            z = posterior.sample(draws)
+            for column, (name, bottom) in enumerate(self._bottoms()):
+                if targets is None or column in targets:
+                    down = self.top_decoders[name](z)
+                    term = bottom.top_term(down, codes[name], inputs.get(name))
+                    terms.append(term._replace(weight=weight * term.weight))
+            terms.append(
+                Term("kl", posterior.kl(), weight * self.config.beta, is_kl=True)
+            )
+        return terms
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or eval mode; frozen bottoms stay in eval mode."""
+        super().train(mode)
+        for _, bottom in self._bottoms():
+            if bottom.frozen:
+                bottom.eval()
+        return self
+
+    def freeze_bottom(self, name: str, source: MultimodalVAE | None = None) -> None:
+        """Fixes the bottom level of modality ``name``: no gradients, eval mode.
+
+        ``source`` is a model to copy that bottom's weights from, e.g. one that was
+        trained on this modality alone. Raises ``UserError`` where they differ.
+        """
+        batches.known_names([name], self.modalities)
+        bottom = self._bottom(name)
+        if source is not None:
+            batches.same_modality(bottom.modality, source.modalities)
+            bottom.load_state_dict(source.bottoms[name].state_dict())
+        bottom.frozen = True
+        bottom.requires_grad_(False)
+        bottom.eval()
+
+    # -- Files -------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` into ``folder``."""
+        from nexus_rl.models.files import save
+
+        save(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> Self:
+        """A model of this class from ``folder``; options as for ``load_model``."""
+        from nexus_rl.models.files import load_model
+
+        model = load_model(folder, **options)
+        if not isinstance(model, cls):
+            raise UserError(f"{folder} holds a {model.name!r} model, not {cls.name!r}")
+        return model
+
+
+def _total(terms: list[Term], warmup: float) -> Loss:
+    total = torch.zeros((), device=terms[0].value.device)
+    named: dict[str, Tensor] = {}
+    for term in terms:
+        mean = term.value.mean()
+        total = total + mean * (term.weight * (warmup if term.is_kl else 1.0))
+        named[term.name] = named.get(term.name, 0.0) + mean.detach()
+    return Loss(total, named)

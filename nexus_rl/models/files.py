@@ -1,0 +1,89 @@
+"""Models as folders: ``config.json`` and ``model.safetensors``; nothing is unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import nexus_rl
+from nexus_rl.config import ModelConfig
+from nexus_rl.errors import UserError, choose
+from nexus_rl.files import read_json, write_atomic, write_json
+from nexus_rl.modality import Modality
+from nexus_rl.models import MODELS
+from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.networks import Builder
+
+FORMAT = 1
+
+
+def save(model: MultimodalVAE, folder: Path) -> None:
+    """Writes everything needed to rebuild ``model``; the weights come last."""
+    description = {
+        "format": FORMAT,
+        "library_version": nexus_rl.__version__,
+        "model": asdict(model.config),
+        "modalities": [asdict(modality) for modality in model.modalities],
+        "frozen": [n for n, bottom in model.bottoms.items() if bottom.frozen],
+        "own_networks": list(model.own_networks),
+    }
+    weights = {name: t.detach().cpu() for name, t in model.state_dict().items()}
+    write_json(folder / "config.json", description)
+    write_atomic(folder / "model.safetensors", lambda path: save_file(weights, path))
+
+
+def load_model(
+    folder: str | Path,
+    *,
+    device: str = "cpu",
+    networks: Mapping[str, Builder] | None = None,
+) -> MultimodalVAE:
+    """The model in ``folder``, in eval mode.
+
+    ``networks`` must be given again for modalities that were built with networks of
+    your own. Raises ``UserError`` for folders that hold no model, or another format.
+    """
+    folder = Path(folder)
+    description = read_json(folder / "config.json", "model description")
+    model = _rebuild(description, folder, networks or {})
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} has a config.json but no model.safetensors"
+        ) from None
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(
+            f"{folder / 'model.safetensors'} does not fit: {error}"
+        ) from None
+    return model.to(device).eval()
+
+
+def _rebuild(
+    description: Any, folder: Path, networks: Mapping[str, Builder]
+) -> MultimodalVAE:
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise UserError(
+            f"{folder / 'config.json'} has format {found!r}, expected {FORMAT}: it was "
+            "not written by this version of nexus_rl"
+        )
+    missing = set(description["own_networks"]) - set(networks)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise UserError(
+            f"{folder} was built with networks of your own for {names}: give them "
+            "again, e.g. load_model(folder, networks={...})"
+        )
+    config = ModelConfig(**description["model"])
+    modalities = [Modality(**modality) for modality in description["modalities"]]
+    kind = choose(config.model, MODELS, "model")
+    model = kind(modalities, config, networks=networks)
+    for name in description["frozen"]:
+        model.freeze_bottom(name)
+    return model

@@ -1,0 +1,119 @@
+"""Pictures of what a model reconstructs and imagines (in the style of Figs. 17 to 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from nexus_rl.draws import seeded
+from nexus_rl.modality import Modality
+from nexus_rl.models.core import MultimodalVAE
+
+INK, RIGHT, WRONG = "#222222", "#1a7f37", "#c2410c"
+IMAGINED = 3  # rows of samples for each source
+
+Row = tuple[str, Tensor]
+
+
+def examples(batch: dict[str, Tensor], modalities: Sequence[Modality]) -> Tensor:
+    """Indices of ten rows to show: one of each class where there are classes."""
+    for modality in modalities:
+        if modality.categorical:
+            data = batch[modality.name]
+            classes = data.long() if data.dim() == 1 else data.argmax(1)
+            firsts = [(classes == k).nonzero()[:1, 0] for k in range(modality.shape[0])]
+            return torch.cat(firsts)[:10]
+    return torch.arange(min(10, len(next(iter(batch.values())))))
+
+
+def draw(
+    model: MultimodalVAE,
+    batch: dict[str, Tensor],
+    classes: Sequence[str] = (),
+    stage: str = "joint",
+) -> Figure:
+    """A column an example: data, reconstructions of both levels, and imagination.
+
+    Each modality's part shows the data, its bottom and top reconstruction, and three
+    samples from each single other modality. ``stage`` "bottom" leaves the top out.
+    Puts the model into eval mode.
+    """
+    model.eval()
+    sections = [
+        (modality, _rows(model, modality, batch, stage))
+        for modality in model.modalities
+    ]
+    columns = len(next(iter(batch.values())))
+    heights = [_height(m) for m, rows in sections for _ in rows]
+    figure = Figure(figsize=(1.6 + 0.85 * columns, 0.85 * sum(heights) + 0.4))
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, hspace=0, wspace=0)
+    grid: Any = figure.subplots(
+        len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    axes = iter(grid)
+    for modality, rows in sections:
+        for title, values in rows:
+            line = next(axes)
+            line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+            for ax, value, truth in zip(line, values, rows[0][1], strict=True):
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                _show(ax, modality, value, truth, classes)
+    return figure
+
+
+def _rows(
+    model: MultimodalVAE, modality: Modality, batch: dict[str, Tensor], stage: str
+) -> list[Row]:
+    name = modality.name
+    noise = seeded(0, device=model.device)
+    alone = {name: batch[name]}
+    data = modality.denormalise(modality.normalise(batch[name]))
+    rows = [(f"{name}: data", data)]
+    if model.config.levels == 2:
+        bottom = model.reconstruct(alone, generator=noise)[name]
+        rows.append(("bottom level", bottom))
+    if stage == "bottom":
+        return rows
+    top = model.generate(alone, targets=[name], generator=noise)[name]
+    rows.append(("top level", top))
+    for source in batch:
+        for k in range(IMAGINED if source != name else 0):
+            given = {source: batch[source]}
+            imagined = model.generate(given, targets=[name], generator=noise)[name]
+            rows.append((f"from {source}" if k == 0 else "", imagined))
+    return rows
+
+
+def _height(modality: Modality) -> float:
+    return {"label": 0.32, "vector": 0.6}.get(modality.kind, 1.0)
+
+
+def _show(
+    ax: Axes, modality: Modality, value: Tensor, truth: Tensor, classes: Sequence[str]
+) -> None:
+    value = value.cpu()
+    if modality.categorical:
+        best = int(value.argmax())
+        name = classes[best] if classes else str(best)
+        colour = RIGHT if best == int(truth.argmax()) else WRONG
+        certain = value.max() == 1
+        text = name if certain else f"{name}\n{value[best]:.0%}"
+        ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=colour)
+    elif modality.kind == "image":
+        low, high = modality.low, modality.high
+        if len(value) == 3:
+            ax.imshow(((value - low) / (high - low)).permute(1, 2, 0))
+        else:
+            side_by_side = torch.cat(tuple(value), 1)
+            ax.imshow(side_by_side, cmap="gray", vmin=low, vmax=high)
+    elif modality.kind == "spectrogram":
+        ax.imshow(value[0].T, origin="lower", aspect="auto", cmap="magma")
+    else:
+        ax.plot(value.flatten(), color=INK, linewidth=0.8)
+        ax.set_ylim(modality.low, modality.high)

@@ -1,0 +1,148 @@
+"""The folder of a training run: what is in it, and that nothing in it is half written.
+
+``config.json``, ``model.safetensors``  the model after the last finished epoch
+``best/``          the same for the epoch of lowest validation loss
+``run.json``       what was asked for
+``log.jsonl``      one line an epoch, no clock times: a repeated run repeats it exactly
+``training.pt``    everything needed to go on
+``tensorboard/``, ``pictures/``
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nexus_rl.config import TrainConfig
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_atomic, write_json
+from nexus_rl.models.core import MultimodalVAE
+
+Record = dict[str, float]
+
+# Fields that may differ when a run is continued: they do not change its numbers,
+# except that more epochs add to them.
+FREE = ("epochs", "device", "picture_every")
+
+
+class RunFolder:
+    """A run's files under ``path``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.state_path = self.path / "training.pt"
+        self.log_path = self.path / "log.jsonl"
+        self._scalars: Any = None
+
+    def start(
+        self, config: TrainConfig, notes: dict[str, Any], overwrite: bool
+    ) -> None:
+        """Claims the folder for a new run.
+
+        Raises ``UserError`` if it holds another run (unless ``overwrite``) or
+        anything else.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file, expected a folder for the run")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            if not (self.path / "run.json").exists():
+                raise UserError(
+                    f"{self.path} holds files that are not a training run; choose "
+                    "another folder"
+                )
+            if not overwrite:
+                raise UserError(
+                    f"{self.path} already holds a run: continue it with --resume "
+                    f"{self.path}, or replace it with --overwrite"
+                )
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "run.json", {"train": asdict(config), **notes})
+
+    def go_on(self, config: TrainConfig) -> None:
+        """Records the settings that the run continues with.
+
+        Raises ``UserError`` if there is no run, or if it would become another one.
+        """
+        run = self.read_run()
+        saved, asked = run["train"], asdict(config)
+        for field in asked:
+            if field not in FREE and asked[field] != saved.get(field):
+                raise UserError(
+                    f"{self.path} was started with {field} {saved.get(field)}, not "
+                    f"{asked[field]}; a continued run may only change {', '.join(FREE)}"
+                )
+        write_json(self.path / "run.json", {**run, "train": asked})
+
+    def read_run(self) -> dict[str, Any]:
+        """What ``run.json`` says. Raises ``UserError`` if there is none."""
+        run: dict[str, Any] = read_json(self.path / "run.json", "training run")
+        return run
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The saved training state, or None if the run had not begun."""
+        if not self.state_path.exists():
+            return None
+        state: dict[str, Any] = torch.load(
+            self.state_path, map_location="cpu", weights_only=True
+        )
+        return state
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Writes the training state; from now on the run continues from here."""
+        write_atomic(self.state_path, lambda path: torch.save(state, path))
+
+    def save_model(self, model: MultimodalVAE, best: bool) -> None:
+        """Writes the model as the run's last, and as its best."""
+        if best:
+            model.save_pretrained(self.path / "best")
+        model.save_pretrained(self.path)
+
+    def write_log(self, records: list[Record]) -> None:
+        """Writes the whole log."""
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        write_atomic(self.log_path, lambda path: path.write_text(lines))
+
+    def write_scalars(self, record: Record, samples_per_second: float) -> None:
+        """Adds an epoch to the TensorBoard log."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        epoch = int(record["epoch"])
+        if self._scalars is None:
+            # Later lines are of a killed run, from after its last checkpoint.
+            folder = str(self.path / "tensorboard")
+            self._scalars = SummaryWriter(folder, purge_step=epoch)
+        for name, value in record.items():
+            self._scalars.add_scalar(name, value, epoch)
+        self._scalars.add_scalar("samples_per_second", samples_per_second, epoch)
+        self._scalars.flush()
+
+    def draw(
+        self,
+        model: MultimodalVAE,
+        batch: dict[str, Tensor],
+        classes: Sequence[str],
+        stage: str,
+        epoch: int,
+    ) -> None:
+        """Draws what the model imagines from examples of ``batch``."""
+        from nexus_rl import pictures
+
+        rows = pictures.examples(batch, model.modalities)
+        chosen = {name: data[rows] for name, data in batch.items()}
+        figure = pictures.draw(model, chosen, classes, stage)
+        write_atomic(
+            self.picture_path(epoch),
+            lambda path: figure.savefig(path, format="png", dpi=110),
+        )
+
+    def picture_path(self, epoch: int) -> Path:
+        """Where the picture of ``epoch`` is."""
+        return self.path / "pictures" / f"epoch_{epoch:03d}.png"
