@@ -15,7 +15,7 @@ class ModelConfig:
     """Sizes and weights of a model above its modalities."""
 
     model: str = "nexus"
-    """Which fusion and objective: nexus (mean of messages) or nexus0 (concatenation)."""
+    """Fusion and objective: nexus (mean of messages) or nexus0 (concatenation)."""
     levels: int = 2
     """2: a VAE per modality under the multimodal latent; 1: end to end."""
     latent_dim: int = 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -38,7 +39,7 @@ Builder = Callable[[Modality, int], Networks]
 def mlp(sizes: list[int]) -> nn.Sequential:
     """[Linear, batch normalisation, leaky ReLU] from each size to the next."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), BatchNorm(after), nn.LeakyReLU()]
     return nn.Sequential(*layers)
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model reconstructs and imagines (in the style of Figs. 17 to 19)."""
+"""Pictures of what a model reconstructs and imagines (as Figs. 17 to 19)."""
 
 from __future__ import annotations
 

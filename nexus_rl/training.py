@@ -62,8 +62,8 @@ def train(
     processes share each batch.
 
     Raises ``UserError`` for data that do not fit, a folder that holds another run, or
-    a full disk, and ``DivergenceError`` when a loss term is no longer finite; the last good
-    checkpoint stays.
+    a full disk, and ``DivergenceError`` when a loss term is no longer finite; the last
+    good checkpoint stays.
     """
     config = config or TrainConfig()
     columns: cols.Columns = dict(data.train if isinstance(data, Dataset) else data)

@@ -1,4 +1,4 @@
-"""Models as folders: ``config.json`` and ``model.safetensors``; nothing is unpickled."""
+"""Models as folders: ``config.json`` and ``model.safetensors``, nothing pickled."""
 
 from __future__ import annotations
 
