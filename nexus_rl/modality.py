@@ -149,9 +149,9 @@ class Modality:
         least, most = data.min().item(), data.max().item()
         if not (low <= least and most <= high):  # also true for NaN
             raise UserError(
-                f"modality {self.name!r}: values {least:g} to {most:g} lie outside "
-                f"[{low:g}, {high:g}]; scale the data, or set the modality's low and "
-                "high"
+                f"modality {self.name!r}: values from {least:g} to {most:g} lie "
+                f"outside [{low:g}, {high:g}]; scale the data, or set the modality's "
+                "low and high"
             )
 
 

@@ -1,0 +1,225 @@
+"""Measure speed and memory on this machine: training, encoding, dropout's cost.
+
+    python scripts/benchmark.py --out results/benchmark.json
+
+Every figure is a median over rounds in which all measurements take turns, so that a
+busy machine disturbs them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from nexus_rl import cli
+from nexus_rl.files import write_json
+
+if TYPE_CHECKING:
+    from nexus_rl.models import MultimodalVAE
+
+BATCHES = (64, 256)
+ENCODED = (1, 8, 64)
+MATMUL = 1024
+
+
+@dataclass(frozen=True)
+class Args:
+    """What to measure, and where to write it."""
+
+    out: Path | None = None
+    """JSON file to write; nothing is written if not given."""
+    rounds: int = 15
+    """Rounds of measurements; the median is reported."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    seed: int = 0
+    """Seeds the model and the made-up data."""
+
+
+def main() -> None:
+    args = tyro.cli(Args, description=__doc__)
+    import torch
+
+    from nexus_rl.processes import resolve_device
+
+    device = resolve_device(args.device)
+    every = os.cpu_count() or 1
+    result: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {every} cores, torch {torch.__version__}",
+        "device": str(device),
+        "rounds": args.rounds,
+        "threads": {},
+    }
+    for threads in dict.fromkeys((1, every)):
+        torch.set_num_threads(threads)
+        result["threads"][str(threads)] = measure(device, args)
+    result["memory_mb"] = peak_memory()
+    if args.out is not None:
+        write_json(args.out, result)
+    print(json.dumps(result, indent=2))
+
+
+def measure(device: Any, args: Args) -> dict[str, Any]:
+    """All timings at torch's current number of threads."""
+    import torch
+
+    square = torch.randn(MATMUL, MATMUL, device=device)
+    jobs: dict[str, Callable[[], object]] = {"matmul": lambda: square @ square}
+    for batch in BATCHES:
+        jobs[f"train {batch}"] = training_step(batch, 0.1, args.seed, device)
+    jobs["rho 0"] = training_step(64, 0.0, args.seed, device)
+    jobs["rho 0.2"] = training_step(64, 0.2, args.seed, device)
+    for batch in ENCODED:
+        jobs[f"encode {batch}"] = encoding(batch, args.seed, device)
+    seconds = median_seconds(jobs, args.rounds, device)
+    rate = 2 * MATMUL**3 / seconds["matmul"]
+    flops = flops_per_sample(args.seed, device)
+    training = {}
+    for batch in BATCHES:
+        speed = batch / seconds[f"train {batch}"]
+        training[str(batch)] = {
+            "samples_per_second": round(speed),
+            "fraction_of_matmul_rate": round(speed * flops / rate, 3),
+        }
+    return {
+        "matmul_gflops": round(rate / 1e9, 1),
+        "mflop_per_sample": round(flops / 1e6, 2),
+        "training_by_batch": training,
+        "dropout_cost_percent": round(
+            100 * (seconds["rho 0.2"] / seconds["rho 0"] - 1), 2
+        ),
+        "encode_ms_by_batch": {
+            str(batch): round(1e3 * seconds[f"encode {batch}"], 3) for batch in ENCODED
+        },
+    }
+
+
+def median_seconds(
+    jobs: dict[str, Callable[[], object]], rounds: int, device: Any
+) -> dict[str, float]:
+    """Seconds of one call of each job, which take turns."""
+    import torch
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for round_ in range(rounds + 1):
+        for name, job in jobs.items():
+            job()  # brings the job's data and code back into the caches
+            wait()
+            repeats = 1 if name == "train 256" else 4
+            start = time.perf_counter()
+            for _ in range(repeats):
+                job()
+            wait()
+            if round_ > 0:  # the first round warms up
+                taken[name].append((time.perf_counter() - start) / repeats)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def new_model(rho: float, seed: int, device: Any) -> MultimodalVAE:
+    from nexus_rl import Nexus
+    from nexus_rl.config import ModelConfig
+    from nexus_rl.modality import PAPER
+
+    modalities = [PAPER["image"], PAPER["label"]]
+    return Nexus(modalities, ModelConfig(rho=rho), seed=seed).to(device)
+
+
+def made_up(rows: int, seed: int, device: Any) -> dict[str, Any]:
+    import torch
+
+    noise = torch.Generator().manual_seed(seed)
+    image = torch.randint(0, 256, (rows, 1, 28, 28), generator=noise, dtype=torch.uint8)
+    label = torch.randint(0, 10, (rows,), generator=noise, dtype=torch.uint8)
+    return {"image": image.to(device), "label": label.to(device)}
+
+
+def training_step(
+    batch: int, rho: float, seed: int, device: Any
+) -> Callable[[], object]:
+    import torch
+
+    model, data = new_model(rho, seed, device), made_up(batch, seed, device)
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+
+    def step() -> None:
+        loss = model.loss(data)
+        adam.zero_grad(set_to_none=True)
+        loss.total.backward()
+        adam.step()
+
+    return step
+
+
+def encoding(batch: int, seed: int, device: Any) -> Callable[[], object]:
+    import torch
+
+    model, data = new_model(0.1, seed, device).eval(), made_up(batch, seed, device)
+
+    def encode() -> None:
+        with torch.inference_mode():
+            model.encode(data)
+
+    return encode
+
+
+def flops_per_sample(seed: int, device: Any) -> float:
+    """Of a training step, by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, data = new_model(0.1, seed, device), made_up(64, seed, device)
+    with FlopCounterMode(display=False) as counter:
+        model.loss(data).total.backward()
+    return counter.get_total_flops() / 64
+
+
+def peak_memory() -> dict[str, int]:
+    """Peak resident memory in MB of processes that import torch, and that train."""
+    imported = run_child("import torch")
+    return {"import_torch": imported, "train_on_60000_images": run_child(TRAIN)}
+
+
+# Nine tenths go to validation, to keep it short: memory does not depend on steps.
+TRAIN = """
+from benchmark import made_up, new_model
+from nexus_rl import TrainConfig, train
+data, model = made_up(60_000, 0, "cpu"), new_model(0.1, 0, "cpu")
+config = TrainConfig(epochs=1, validation_fraction=0.9, device="cpu")
+train(model, data, config, out=FOLDER)
+"""
+
+
+def run_child(code: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        code = code.replace("FOLDER", repr(f"{folder}/run"))
+        report = f"import resource\n{code}\nprint({PEAK})"
+        run = subprocess.run(
+            [sys.executable, "-c", report],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return int(run.stdout.split()[-1]) // 1024
+
+
+PEAK = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+
+
+if __name__ == "__main__":
+    cli.run(main)
