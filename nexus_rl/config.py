@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ class ModelConfig:
     """Size of the multimodal latent z_sigma."""
     rho: float = 0.1
     """Probability that forced perceptual dropout hides modalities of a row."""
+    align: float = 0.0
+    """Weight of the divergence between full and partial posteriors (0: the paper)."""
     beta: float = 1.0
     """Weight of the multimodal latent's KL divergence."""
     width: int = 512
@@ -36,8 +39,10 @@ class ModelConfig:
             raise UserError(f"rho is a probability from 0 to 1, got {self.rho}")
         if min(self.latent_dim, self.width) < 1:
             raise UserError("latent_dim and width must be at least 1")
-        if self.beta < 0:
-            raise UserError(f"beta must not be negative, got {self.beta}")
+        if min(self.beta, self.align) < 0:
+            raise UserError(
+                f"beta and align must not be negative, got {self.beta}, {self.align}"
+            )
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class TrainConfig:
     """Rows a step, over all processes together."""
     learning_rate: float = 1e-3
     """Adam's step size."""
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    """constant (the paper), or one_cycle: up to the step size over the first 30 % of
+    all steps and down to almost nothing over the rest."""
     warmup_epochs: int = 20
     """Epochs over which every KL weight rises linearly to its value; 0: none."""
     validation_fraction: float = 0.1
@@ -87,6 +95,19 @@ class TrainConfig:
                 "validation_fraction must be from 0 to below 1, got "
                 f"{self.validation_fraction}"
             )
+
+    def rate(self, progress: float) -> float:
+        """Learning rate after the share ``progress`` (0 to 1) of all steps."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        rise, start, end = 0.3, 0.04, 1e-4
+        if progress < rise:
+            low, part = start, progress / rise
+        else:
+            low, part = end, (1 - progress) / (1 - rise)
+        return self.learning_rate * (
+            low + (1 - low) * (1 - math.cos(math.pi * part)) / 2
+        )
 
     def warmup(self, epoch: int) -> float:
         """Factor of every KL weight in ``epoch``, counted from 1."""

@@ -14,7 +14,7 @@ from nexus_rl.errors import UserError
 Likelihood = Literal["squared_error", "optimal_sigma", "categorical"]
 
 # Bottom latent sizes of the paper (section 6.2, 6.4), used where none is given.
-LATENT_DIMS = {"image": 64, "vector": 16, "spectrogram": 128, "label": 5}
+LATENT_DIMS = {"image": 64, "frames": 16, "vector": 16, "spectrogram": 128, "label": 5}
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Modality:
     themselves. A categorical modality has shape ``(K,)`` and is given as integer
     classes ``(B,)`` or one-hot rows ``(B, K)``.
 
-    ``kind`` chooses the networks: "image" ``(C, H, W)``, "vector" ``(D,)``,
-    "spectrogram" ``(1, frames, bands)`` or "label" ``(K,)``. Left empty it is read
-    off the shape and likelihood; a spectrogram must be named, because its shape is
-    also that of an image.
+    ``kind`` chooses the networks: "image" ``(C, H, W)``, "frames" ``(K, H, W)`` (a
+    stack of grey pictures), "vector" ``(D,)``, "spectrogram" ``(1, frames, bands)`` or
+    "label" ``(K,)``. Left empty it is read off the shape and likelihood; frames and
+    spectrograms must be named, because their shapes are also those of images.
+    ``width`` is that of the layers of a vector or a label (0: the paper's 512, 128).
 
     ``weight``, ``beta`` and ``top_weight`` are lambda^m, beta^m and gamma^m of the
     paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values that do not
@@ -41,6 +42,7 @@ class Modality:
     likelihood: Likelihood = "squared_error"
     kind: str = ""
     latent_dim: int = 0
+    width: int = 0
     weight: float = 1.0
     beta: float = 1.0
     top_weight: float = 1.0
@@ -75,6 +77,8 @@ class Modality:
             refuse("its name must be a Python identifier")
         if not self.shape or min(self.shape) < 1:
             refuse(f"every axis of shape {self.shape} must be at least 1")
+        if self.width < 0:
+            refuse(f"width must not be negative, got {self.width}")
         if self.latent_dim < 1:
             refuse(f"latent_dim must be at least 1, got {self.latent_dim}")
         likelihoods = Likelihood.__args__  # type: ignore[attr-defined]
@@ -86,7 +90,7 @@ class Modality:
             refuse("kind 'label' and likelihood 'categorical' belong together")
         if self.kind in ("label", "vector") and len(self.shape) != 1:
             refuse(f"a {self.kind} has shape (size,), got {self.shape}")
-        if self.kind in ("image", "spectrogram") and len(self.shape) != 3:
+        if self.kind in ("image", "frames", "spectrogram") and len(self.shape) != 3:
             refuse(f"a {self.kind} has three axes, got shape {self.shape}")
         if not self.low < self.high:
             refuse(f"low ({self.low}) must be below high ({self.high})")

@@ -110,6 +110,7 @@ class _Loop:
         rows, size = len(self.train_rows), config.batch_size
         # Batch statistics need two rows a process: a smaller rest is left out.
         self.steps = rows // size + (rows % size >= 2 * world_size())
+        self.all_steps = self.steps * config.epochs
         parameters = [p for p in model.parameters() if p.requires_grad]
         self.adam = torch.optim.Adam(parameters, config.learning_rate, fused=True)
         if config.compile:
@@ -208,6 +209,9 @@ class _Loop:
             raise self.diverged(loss)
         # DDP averages over processes: weigh each one's mean by its rows.
         share = (end - start) / total
+        done = ((self.epoch - 1) * self.steps + self.step) / self.all_steps
+        for group in self.adam.param_groups:
+            group["lr"] = self.config.rate(done)
         self.adam.zero_grad(set_to_none=True)
         (loss.total * (share * world_size())).backward()  # type: ignore[no-untyped-call]
         self.adam.step()
@@ -300,7 +304,7 @@ class _Loop:
 
 def _bar(loop: _Loop, progress: bool) -> tqdm[Any]:
     return tqdm(
-        total=loop.config.epochs * loop.steps,
+        total=loop.all_steps,
         initial=(loop.epoch - 1) * loop.steps + loop.step,
         disable=not progress or rank() != 0,
         unit="batch",

@@ -25,7 +25,7 @@ class Nexus(MultimodalVAE):
         return MeanFusion(code_dims, self.config.latent_dim, self.config.width)
 
     def make_objective(self) -> Objective:
-        return ForcedPerceptualDropout(self.config.rho)
+        return ForcedPerceptualDropout(self.config.rho, self.config.align)
 
 
 class Nexus0(Nexus):

@@ -20,7 +20,7 @@ from nexus_rl.modality import Modality
 from nexus_rl.models import batches
 from nexus_rl.models.gaussian import Gaussian
 from nexus_rl.models.levels import LEVELS, Bottom, Term
-from nexus_rl.models.objective import Objective
+from nexus_rl.models.objective import Objective, Pass
 from nexus_rl.networks import Builder, builder_for, mlp
 
 Batch = Mapping[str, Any]
@@ -253,22 +253,30 @@ class MultimodalVAE(nn.Module):
         if self.config.levels == 2:
             upward = {name: code.detach() for name, code in codes.items()}
         rows, device = len(next(iter(codes.values()))), self.device
+        shape = (rows, len(self.modalities))
+        passes = [Pass(torch.ones(shape, dtype=torch.bool, device=device))]
+        if self.training:
+            passes = self.objective.passes(*shape, draws, device)
+        # All passes at once, so that batch statistics are those of their mixture.
+        upward = {name: code.repeat(len(passes), 1) for name, code in upward.items()}
+        joint = self._fuse(upward, torch.cat([p.available for p in passes]))
+        parts = zip(
+            torch.split(joint.mean, rows), torch.split(joint.logvar, rows), strict=True
+        )
+        posteriors = [Gaussian(*part) for part in parts]
+        z = torch.cat([posterior.sample(draws) for posterior in posteriors])
+        downs = {n: torch.split(self.top_decoders[n](z), rows) for n in upward}
         terms = []
-        passes = self.objective.passes(rows, len(self.modalities), draws, device)
-        for available, targets, weight in passes if self.training else passes[:1]:
-            if not self.training:
-                available = torch.ones_like(available)
-            posterior = self._fuse(upward, available)
-            z = posterior.sample(draws)
+        for k, (_, targets, weight) in enumerate(passes):
+            posterior = posteriors[k]
             for column, (name, bottom) in enumerate(self._bottoms()):
                 if targets is None or column in targets:
-                    down = self.top_decoders[name](z)
+                    down = downs[name][k]
                     term = bottom.top_term(down, codes[name], inputs.get(name))
                     terms.append(term._replace(weight=weight * term.weight))
-            terms.append(
-                Term("kl", posterior.kl(), weight * self.config.beta, is_kl=True)
-            )
-        return terms
+            beta = weight * self.config.beta
+            terms.append(Term("kl", posterior.kl(), beta, is_kl=True))
+        return terms + self.objective.between(posteriors)
 
     def train(self, mode: bool = True) -> Self:
         """Training or eval mode; frozen bottoms stay in eval mode."""

@@ -30,6 +30,12 @@ class Gaussian(NamedTuple):
         inner = 1 + self.logvar - self.mean.square() - self.logvar.exp()
         return -0.5 * inner.sum(1)
 
+    def kl_from(self, other: Gaussian) -> Tensor:
+        """Divergence of this from ``other`` in nats, (B,)."""
+        gap = (self.mean - other.mean).square() + self.logvar.exp()
+        inner = 1 + self.logvar - other.logvar - gap / other.logvar.exp()
+        return -0.5 * inner.sum(1)
+
     def normal(self) -> Normal:
         """The same as a ``torch.distributions.Normal``."""
         return Normal(self.mean, (0.5 * self.logvar).exp(), validate_args=False)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from nexus_rl.draws import Draws
+from nexus_rl.models.gaussian import Gaussian
+from nexus_rl.models.levels import Term
 
 
 class Pass(NamedTuple):
@@ -29,21 +31,42 @@ class Objective:
         """Passes over a batch of ``rows`` in training."""
         raise NotImplementedError
 
+    def between(self, posteriors: list[Gaussian]) -> list[Term]:
+        """Loss terms between the posteriors of a step's passes."""
+        return []
+
 
 class ForcedPerceptualDropout(Objective):
     """One pass that explains everything, with probability ``rho`` from a subset.
 
     A dropped row loses U{1, ..., M-1} modalities, chosen uniformly, never all
     (paper, Algorithm 1); one vectorised draw for the whole batch.
+
+    With ``align`` above 0, an addition to the paper, each row is encoded twice: with
+    everything, which counts 1 - rho, and with a subset, which counts rho (the same
+    loss in expectation); and ``align`` weighs the symmetric divergence between the
+    two posteriors, so that a subset's latent lands where the full one does.
     """
 
-    def __init__(self, rho: float) -> None:
-        self.rho = rho
+    def __init__(self, rho: float, align: float = 0.0) -> None:
+        self.rho, self.align = rho, align
 
     def passes(
         self, rows: int, modalities: int, draws: Draws, device: torch.device
     ) -> list[Pass]:
-        return [Pass(self.draw(rows, modalities, draws, device))]
+        if self.align == 0:
+            return [Pass(self.draw(rows, modalities, draws, device))]
+        everything = torch.ones(rows, modalities, dtype=torch.bool, device=device)
+        always = ForcedPerceptualDropout(1.0)
+        some = always.draw(rows, modalities, draws, device)
+        return [Pass(everything, None, 1 - self.rho), Pass(some, None, self.rho)]
+
+    def between(self, posteriors: list[Gaussian]) -> list[Term]:
+        if self.align == 0:
+            return []
+        full, some = posteriors
+        divergence = full.kl_from(some) + some.kl_from(full)
+        return [Term("alignment", divergence, self.align)]
 
     def draw(
         self, rows: int, modalities: int, draws: Draws, device: torch.device
