@@ -9,7 +9,7 @@ demo: $(VENV)/.installed  ## train on FashionMNIST, draw what the model imagines
 		--out runs/demo --overwrite
 
 test: $(VENV)/.installed  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed  ## style, formatting, types
 	$(BIN)/ruff check .

@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from nexus_rl.models import make_model as make_model
     from nexus_rl.models.files import load_model as load_model
     from nexus_rl.training import train as train
+    from nexus_rl.wrappers import NexusObservation as NexusObservation
+    from nexus_rl.wrappers import SensorDropout as SensorDropout
+    from nexus_rl.wrappers import VecNexusObservation as VecNexusObservation
 
 _HOMES = {
     "Modality": "modality",
     "ModelConfig": "config",
     "Nexus": "models",
+    "NexusObservation": "wrappers",
+    "SensorDropout": "wrappers",
     "TrainConfig": "config",
     "UserError": "errors",
+    "VecNexusObservation": "wrappers",
     "load_model": "models.files",
     "make_model": "models",
     "train": "training",

@@ -80,6 +80,11 @@ def check(model: MultimodalVAE, columns: Columns, config: TrainConfig) -> None:
             f"stage {config.stage!r} needs a model with two levels; train one level "
             "with stage joint"
         )
+    if config.batch_size < 2 * world_size():
+        raise UserError(
+            f"batch_size {config.batch_size} leaves some of {world_size()} processes "
+            "fewer than two rows"
+        )
     used = rows_of(columns) * (1 - config.validation_fraction)
     if used < 2 * world_size():
         raise UserError(f"{rows_of(columns)} rows of data are too few to train on")

@@ -88,8 +88,10 @@ class TrainConfig:
                 raise UserError(
                     f"{field} must be at least {least}, got {getattr(self, field)}"
                 )
-        if not self.learning_rate > 0:
-            raise UserError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(
+                f"learning_rate must be positive and finite, got {self.learning_rate}"
+            )
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 "validation_fraction must be from 0 to below 1, got "

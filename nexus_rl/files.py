@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nexus_rl.errors import UserError
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls ``write`` with a temporary path and moves the result to ``path``.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes ``content`` aside and moves it to ``path``.
 
     A reader, or a run that was killed, sees the old file or the new one. Raises
     ``UserError`` when the disk is full or not writable; the old file stays.
@@ -20,8 +19,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     aside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(aside)
-        with aside.open("rb+") as file:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
@@ -34,8 +34,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically."""
-    text = json.dumps(value, indent=2) + "\n"
-    write_atomic(path, lambda aside: aside.write_text(text))
+    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path, what: str) -> Any:

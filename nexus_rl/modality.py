@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Literal
 
 import torch
@@ -30,7 +32,7 @@ class Modality:
     stack of grey pictures), "vector" ``(D,)``, "spectrogram" ``(1, frames, bands)`` or
     "label" ``(K,)``. Left empty it is read off the shape and likelihood; frames and
     spectrograms must be named, because their shapes are also those of images.
-    ``width`` is that of the layers of a vector or a label (0: the paper's 512, 128).
+    ``width`` is that of a vector's, a label's or frames' layers (0: 512, 128, 128).
 
     ``weight``, ``beta`` and ``top_weight`` are lambda^m, beta^m and gamma^m of the
     paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values that do not
@@ -115,6 +117,8 @@ class Modality:
         """Data to what networks see: float32 in [0, 1], one-hot rows for classes."""
         if self.categorical and data.dim() == 1:
             return F.one_hot(data.long(), self.shape[0]).float()
+        if self.categorical:
+            return data.float()
         if data.dtype == torch.uint8:
             return data.float().div_(255)
         if (self.low, self.high) == (0.0, 1.0):
@@ -129,6 +133,11 @@ class Modality:
 
     def check_shape(self, data: Tensor) -> None:
         """Raises ``UserError`` unless ``data`` is a batch of this modality."""
+        if not isinstance(data, Tensor):
+            raise UserError(
+                f"modality {self.name!r}: expected a tensor, got "
+                f"{type(data).__name__}; convert it, e.g. with torch.as_tensor"
+            )
         found = tuple(data.shape[1:])
         classes = self.categorical and data.dim() == 1
         if data.dim() < 1 or (found != self.shape and not classes):
@@ -150,6 +159,8 @@ class Modality:
             return
         classes = self.categorical and data.dim() == 1
         low, high = (0, self.shape[0] - 1) if classes else (self.low, self.high)
+        if data.is_floating_point():  # as exact as the data: float32 rounds 0.3 up
+            low, high = torch.tensor([low, high], dtype=data.dtype).tolist()
         least, most = data.min().item(), data.max().item()
         if not (low <= least and most <= high):  # also true for NaN
             raise UserError(
@@ -157,6 +168,12 @@ class Modality:
                 f"outside [{low:g}, {high:g}]; scale the data, or set the modality's "
                 "low and high"
             )
+
+
+def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every non-empty subset of ``names``, small ones first."""
+    sizes = range(1, len(names) + 1)
+    return [subset for size in sizes for subset in combinations(names, size)]
 
 
 def _join(sizes: Any) -> str:

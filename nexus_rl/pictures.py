@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -97,23 +98,23 @@ def _height(modality: Modality) -> float:
 def _show(
     ax: Axes, modality: Modality, value: Tensor, truth: Tensor, classes: Sequence[str]
 ) -> None:
-    value = value.cpu()
+    array = value.cpu().numpy()
     if modality.categorical:
-        best = int(value.argmax())
+        best = int(array.argmax())
         name = classes[best] if classes else str(best)
         colour = RIGHT if best == int(truth.argmax()) else WRONG
-        certain = value.max() == 1
-        text = name if certain else f"{name}\n{value[best]:.0%}"
+        certain = bool(array.max() == 1)
+        text = name if certain else f"{name}\n{array[best]:.0%}"
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=colour)
-    elif modality.kind == "image":
+    elif modality.kind in ("image", "frames"):
         low, high = modality.low, modality.high
-        if len(value) == 3:
-            ax.imshow(((value - low) / (high - low)).permute(1, 2, 0))
+        if modality.kind == "image" and len(array) == 3:
+            ax.imshow(((array - low) / (high - low)).transpose(1, 2, 0))
         else:
-            side_by_side = torch.cat(tuple(value), 1)
+            side_by_side = np.concatenate(array, 1)
             ax.imshow(side_by_side, cmap="gray", vmin=low, vmax=high)
     elif modality.kind == "spectrogram":
-        ax.imshow(value[0].T, origin="lower", aspect="auto", cmap="magma")
+        ax.imshow(array[0].T, origin="lower", aspect="auto", cmap="magma")
     else:
-        ax.plot(value.flatten(), color=INK, linewidth=0.8)
+        ax.plot(array.flatten(), color=INK, linewidth=0.8)
         ax.set_ylim(modality.low, modality.high)

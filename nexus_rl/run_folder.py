@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -28,8 +29,24 @@ from nexus_rl.models.core import MultimodalVAE
 Record = dict[str, float]
 
 # Fields that may differ when a run is continued: they do not change its numbers,
-# except that more epochs add to them.
-FREE = ("epochs", "device", "picture_every")
+# except that more epochs add to them (unless the step size depends on their number).
+FREE = {"epochs", "device", "picture_every"}
+
+# What a run writes into its folder, in the order in which it may be deleted.
+OWN = (
+    "training.pt",
+    "config.json",
+    "model.safetensors",
+    "best",
+    "log.jsonl",
+    "tensorboard",
+    "pictures",
+    "evaluation.json",
+    "evaluation.md",
+    "run.json",
+)
+# What a run leaves that was killed while it wrote its first file.
+UNBORN = (".run.json.partial",)
 
 
 class RunFolder:
@@ -51,7 +68,9 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, expected a folder for the run")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(
+            p.name not in UNBORN for p in self.path.iterdir()
+        ):
             if not (self.path / "run.json").exists():
                 raise UserError(
                     f"{self.path} holds files that are not a training run; choose "
@@ -62,9 +81,18 @@ class RunFolder:
                     f"{self.path} already holds a run: continue it with --resume "
                     f"{self.path}, or replace it with --overwrite"
                 )
-            shutil.rmtree(self.path)
+            self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "run.json", {"train": asdict(config), **notes})
+
+    def _clear(self) -> None:
+        """Deletes what a run writes and nothing else, what makes it a run last."""
+        for name in OWN:
+            own = self.path / name
+            if own.is_dir():
+                shutil.rmtree(own)
+            else:
+                own.unlink(missing_ok=True)
 
     def go_on(self, config: TrainConfig) -> None:
         """Records the settings that the run continues with.
@@ -73,11 +101,13 @@ class RunFolder:
         """
         run = self.read_run()
         saved, asked = run["train"], asdict(config)
+        free = FREE if config.schedule == "constant" else FREE - {"epochs"}
+        may = ", ".join(sorted(free))
         for field in asked:
-            if field not in FREE and asked[field] != saved.get(field):
+            if field not in free and asked[field] != saved.get(field):
                 raise UserError(
                     f"{self.path} was started with {field} {saved.get(field)}, not "
-                    f"{asked[field]}; a continued run may only change {', '.join(FREE)}"
+                    f"{asked[field]}; a continued run may only change {may}"
                 )
         write_json(self.path / "run.json", {**run, "train": asked})
 
@@ -97,7 +127,9 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Writes the training state; from now on the run continues from here."""
-        write_atomic(self.state_path, lambda path: torch.save(state, path))
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomic(self.state_path, content.getvalue())
 
     def save_model(self, model: MultimodalVAE, best: bool) -> None:
         """Writes the model as the run's last, and as its best."""
@@ -108,7 +140,7 @@ class RunFolder:
     def write_log(self, records: list[Record]) -> None:
         """Writes the whole log."""
         lines = "".join(json.dumps(record) + "\n" for record in records)
-        write_atomic(self.log_path, lambda path: path.write_text(lines))
+        write_atomic(self.log_path, lines.encode())
 
     def write_scalars(self, record: Record, samples_per_second: float) -> None:
         """Adds an epoch to the TensorBoard log."""
@@ -138,10 +170,9 @@ class RunFolder:
         rows = pictures.examples(batch, model.modalities)
         chosen = {name: data[rows] for name, data in batch.items()}
         figure = pictures.draw(model, chosen, classes, stage)
-        write_atomic(
-            self.picture_path(epoch),
-            lambda path: figure.savefig(path, format="png", dpi=110),
-        )
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=110)
+        write_atomic(self.picture_path(epoch), content.getvalue())
 
     def picture_path(self, epoch: int) -> Path:
         """Where the picture of ``epoch`` is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from nexus_rl.data.dataset import Dataset, split_rows
 from nexus_rl.distributed import global_sum, rank, world_size
 from nexus_rl.draws import Draws, seeded
 from nexus_rl.errors import UserError
-from nexus_rl.models.core import Loss, MultimodalVAE
+from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.models.losses import Loss
 from nexus_rl.processes import StopFlag, resolve_device, stoppable
 from nexus_rl.run_folder import Record, RunFolder
 
@@ -69,6 +71,7 @@ def train(
     columns: cols.Columns = dict(data.train if isinstance(data, Dataset) else data)
     classes = data.classes if isinstance(data, Dataset) else ()
     cols.check(model, columns, config)
+    resolve_device(config.device)  # refused before a folder is made
     folder = RunFolder(out) if out is not None and rank() == 0 else None
     if folder is not None and resume:
         folder.go_on(config)
@@ -77,7 +80,7 @@ def train(
     with _trainable(model, config.stage):
         loop = _Loop(model, columns, config, folder, classes)
         if out is not None and resume:
-            loop.restore(RunFolder(out).load_state())
+            loop.restore(RunFolder(out))
         with (
             stoppable() if out is not None else contextlib.nullcontext(StopFlag()) as s
         ):
@@ -150,10 +153,17 @@ class _Loop:
         }
         self.folder.save_state(state)
 
-    def restore(self, state: dict[str, Any] | None) -> None:
+    def restore(self, folder: RunFolder) -> None:
+        state = folder.load_state()
         if state is None:
             return
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError:
+            raise UserError(
+                f"the run in {folder.path} is of another model: make the one that its "
+                "config.json describes"
+            ) from None
         self.adam.load_state_dict(state["adam"])
         self.epoch = state["epoch"]
         self.begin_epoch()
@@ -206,7 +216,7 @@ class _Loop:
             loss = self.loss(self.module, rows[start:end], draws, self.epoch)
         values = torch.stack([loss.total.detach(), *loss.terms.values()]).double()
         if not values.isfinite().all():
-            raise self.diverged(loss)
+            raise self.diverged([k for k, v in loss.terms.items() if not v.isfinite()])
         # DDP averages over processes: weigh each one's mean by its rows.
         share = (end - start) / total
         done = ((self.epoch - 1) * self.steps + self.step) / self.all_steps
@@ -238,6 +248,11 @@ class _Loop:
         record: Record = {"epoch": self.epoch, "warmup": self.config.warmup(self.epoch)}
         record |= {f"train/{name}": value for name, value in self.means().items()}
         record |= self.validate()
+        weights = self.model.state_dict().items()
+        bad = [name for name, value in record.items() if not math.isfinite(value)]
+        bad += [name for name, value in weights if not value.isfinite().all()]
+        if bad:
+            raise self.diverged(bad)
         self.records.append(record)
         if self.folder is not None:
             self.folder.write_scalars(record, speed)
@@ -288,17 +303,17 @@ class _Loop:
         asked = torch.tensor(float(stop.asked), device=self.device)
         return self.step % 10 == 0 and bool(global_sum(asked) > 0)
 
-    def diverged(self, loss: Loss) -> DivergenceError:
-        bad = [f"{k} is {v.item()}" for k, v in loss.terms.items() if not v.isfinite()]
+    def diverged(self, bad: list[str]) -> DivergenceError:
         kept = (
             f"{self.folder.path} keeps the model of epoch {len(self.records)}"
             if self.folder is not None
-            else "the weights are those before this step"
+            else "nothing is kept without a folder"
         )
+        named = ", ".join(bad[:5]) or "the total loss"
         return DivergenceError(
-            f"training diverged in epoch {self.epoch}, step {self.step + 1}: "
-            f"{', '.join(bad) or 'the total loss is not finite'}; {kept}. Try a lower "
-            "learning rate, and check the range of the data"
+            f"training diverged in epoch {self.epoch}, step {self.step + 1}: {named} "
+            f"is NaN or inf; {kept}. Try a lower learning rate, and check the range "
+            "of the data"
         )
 
 

@@ -44,8 +44,9 @@ def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     from tqdm import tqdm
 
-    from nexus_rl.cmi.accuracy import label_accuracy, subsets
+    from nexus_rl.cmi.accuracy import label_accuracy
     from nexus_rl.data import load_dataset
+    from nexus_rl.modality import subsets
     from nexus_rl.models.files import load_model
     from nexus_rl.processes import resolve_device
 
@@ -55,7 +56,7 @@ def main() -> None:
     names = [modality.name for modality in model.modalities]
     labels = [m.name for m in model.modalities if m.categorical]
     rows = []
-    for given in tqdm(list(subsets(names))):
+    for given in tqdm(subsets(names)):
         for target in labels:
             sampled, means = label_accuracy(
                 model,
@@ -78,7 +79,7 @@ def main() -> None:
     }
     write_json(out / "evaluation.json", result)
     page = table(result)
-    write_atomic(out / "evaluation.md", lambda path: path.write_text(page))
+    write_atomic(out / "evaluation.md", page.encode())
     print(page)
 
 
@@ -104,7 +105,7 @@ def table(result: dict[str, Any]) -> str:
         given = ", ".join(row["given"])
         sampled, means = 100 * row["sampled"], 100 * row["means"]
         lines.append(f"| {given} | {row['target']} | {sampled:.1f} | {means:.1f} |")
-    if "run" in result:
+    if result.get("log"):
         run, last = result["run"], result["log"][-1]
         options = {**run["model"], **run["train"]}
         said = ", ".join(f"{name} {value}" for name, value in options.items())

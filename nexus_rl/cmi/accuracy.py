@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from nexus_rl.draws import seeded
 from nexus_rl.errors import UserError
+from nexus_rl.models.batches import known_names
 from nexus_rl.models.core import MultimodalVAE
 
 CHUNK = 1000
-
-
-def subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Every non-empty subset of ``names``, small ones first."""
-    for size in range(1, len(names) + 1):
-        yield from combinations(names, size)
 
 
 @torch.inference_mode()
@@ -43,6 +37,14 @@ def label_accuracy(
         raise UserError(
             f"{target!r} is not a label of this model; its labels: {names or 'none'}"
         )
+    known_names(given, model.modalities)
+    lacking = [name for name in (target, *given) if name not in batch]
+    if lacking:
+        raise UserError(
+            f"the data hold no {', '.join(lacking)}, only {', '.join(batch)}"
+        )
+    if samples < 1:
+        raise UserError(f"samples must be at least 1, got {samples}")
     model.eval()
     truth = batch[target]
     truth = truth.long() if truth.dim() == 1 else truth.argmax(1)

@@ -8,8 +8,9 @@ from typing import Any
 from nexus_rl.config import ModelConfig
 from nexus_rl.errors import choose
 from nexus_rl.modality import Modality
-from nexus_rl.models.core import Loss, MultimodalVAE
+from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.fusion import ConcatFusion, MeanFusion
+from nexus_rl.models.losses import Loss
 from nexus_rl.models.objective import ForcedPerceptualDropout, Objective
 from nexus_rl.networks import Builder
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
@@ -19,6 +19,12 @@ def distinct(modalities: Sequence[Modality]) -> tuple[Modality, ...]:
         raise UserError("a model needs at least one modality")
     if len(set(names)) < len(names):
         raise UserError(f"modality names must differ, got {', '.join(names)}")
+    taken = nn.ModuleDict()
+    for name in names:
+        if hasattr(taken, name):
+            raise UserError(
+                f"modality {name!r}: PyTorch's modules use this name; choose another"
+            )
     return tuple(modalities)
 
 
@@ -36,17 +42,35 @@ def known_names(
     return tuple(names)
 
 
-def entry(batch: Mapping[str, Any], modality: Modality) -> Any:
-    """The batch's entry for ``modality``. Raises ``UserError`` where unfit."""
-    if modality.name not in batch:
-        raise UserError(
-            f"training needs every modality, but the batch has no {modality.name!r}; "
-            f"it holds: {', '.join(batch) or 'nothing'}"
-        )
-    value = batch[modality.name]
-    if isinstance(value, Tensor):
-        modality.check_shape(value)
-    return value
+def check_complete(
+    batch: Mapping[str, Any], modalities: Sequence[Modality], cached: bool
+) -> None:
+    """Raises ``UserError`` unless ``batch`` has equal rows of every modality.
+
+    ``cached`` allows (mean, logvar) pairs in place of data.
+    """
+    rows = {}
+    for modality in modalities:
+        name = modality.name
+        if name not in batch:
+            raise UserError(
+                f"training needs every modality, but the batch has no {name!r}; "
+                f"it holds: {', '.join(batch) or 'nothing'}"
+            )
+        value = batch[name]
+        if isinstance(value, Tensor):
+            modality.check_shape(value)
+        elif not cached:
+            raise UserError(
+                f"modality {name!r}: expected a tensor, got {type(value).__name__}; "
+                "cached posteriors are for stage 'top' of models with two levels"
+            )
+        else:
+            value = value[0]
+        rows[name] = len(value)
+    if len(set(rows.values())) != 1:
+        found = ", ".join(f"{name} {count}" for name, count in rows.items())
+        raise UserError(f"a batch needs equal numbers of rows, got: {found}")
 
 
 def read(
@@ -113,7 +137,7 @@ def same_modality(modality: Modality, others: Sequence[Modality]) -> None:
     """Raises ``UserError`` unless ``others`` has this modality with the same nets."""
     table = {other.name: other for other in others}
     other = choose(modality.name, table, "modality")
-    for field in ("shape", "kind", "likelihood", "latent_dim", "low", "high"):
+    for field in ("shape", "kind", "likelihood", "latent_dim", "width", "low", "high"):
         mine, theirs = getattr(modality, field), getattr(other, field)
         if mine != theirs:
             raise UserError(

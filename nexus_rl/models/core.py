@@ -6,8 +6,9 @@ A subclass names a fusion and an objective; ``levels`` is chosen when it is buil
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +18,14 @@ from nexus_rl.config import ModelConfig, Stage
 from nexus_rl.draws import Draws
 from nexus_rl.errors import UserError
 from nexus_rl.modality import Modality
-from nexus_rl.models import batches
+from nexus_rl.models import batches, losses
 from nexus_rl.models.gaussian import Gaussian
-from nexus_rl.models.levels import LEVELS, Bottom, Term
-from nexus_rl.models.objective import Objective, Pass
+from nexus_rl.models.levels import LEVELS, Bottom
+from nexus_rl.models.losses import Loss
+from nexus_rl.models.objective import Objective
 from nexus_rl.networks import Builder, builder_for, mlp
 
 Batch = Mapping[str, Any]
-
-
-class Loss(NamedTuple):
-    """``total`` to minimise and its named parts, all batch means.
-
-    A part is unweighted: squared errors as such, likelihoods and divergences in nats.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
 
 
 class MultimodalVAE(nn.Module):
@@ -60,12 +52,12 @@ class MultimodalVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = batches.distinct(modalities)
-        self.config = config or ModelConfig(model=self.name)
+        self.config = replace(config or ModelConfig(), model=self.name)
         self.own_networks = batches.known_names(networks or {}, self.modalities)
         self.objective = self.make_objective()
         self.generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self._build(networks or {})
 
     def _build(self, networks: Mapping[str, Builder]) -> None:
@@ -74,7 +66,7 @@ class MultimodalVAE(nn.Module):
         for modality in self.modalities:
             builder = networks.get(modality.name) or builder_for(modality)
             self.bottoms[modality.name] = level(modality, builder, config.width)
-        dims = {name: bottom.code_dim for name, bottom in self._bottoms()}
+        dims = {name: bottom.code_dim for name, bottom in self.bottom_items()}
         self.fusion = self.make_fusion(dims)
         hidden = [config.latent_dim] + [config.width] * 3
         self.top_decoders = nn.ModuleDict(
@@ -92,7 +84,8 @@ class MultimodalVAE(nn.Module):
         """The objective of a training step."""
         raise NotImplementedError
 
-    def _bottoms(self) -> list[tuple[str, Bottom]]:
+    def bottom_items(self) -> list[tuple[str, Bottom]]:
+        """Names and bottoms, in the order of ``modalities``."""
         return list(self.bottoms.items())  # type: ignore[arg-type]
 
     @property
@@ -190,9 +183,10 @@ class MultimodalVAE(nn.Module):
         for name, x in inputs.items():
             bottom = self._bottom(name)
             codes[name] = bottom.code(bottom.encode(x), draws)
-        return self._fuse(codes, seen)
+        return self.fuse(codes, seen)
 
-    def _fuse(self, codes: dict[str, Tensor], available: Tensor) -> Gaussian:
+    def fuse(self, codes: dict[str, Tensor], available: Tensor) -> Gaussian:
+        """Codes by name and availability (B, M) to a posterior (B, latent_dim)."""
         if not codes:
             zeros = torch.zeros(len(available), self.latent_dim, device=self.device)
             return Gaussian(zeros, zeros)
@@ -223,65 +217,14 @@ class MultimodalVAE(nn.Module):
         ``batch`` may be a (mean, logvar) pair, the cached posterior of its bottom.
         In eval mode nothing is dropped. Raises ``UserError`` for unfit batches.
         """
-        draws = self._draws(generator)
-        terms: list[Term] = []
-        inputs: dict[str, Tensor] = {}
-        codes = {}
-        for modality in self.modalities:
-            name, bottom = modality.name, self._bottom(modality.name)
-            entry = batches.entry(batch, modality)
-            if stage == "top" and isinstance(entry, tuple):
-                codes[name] = Gaussian(*entry).sample(draws)
-                continue
-            x = inputs[name] = modality.normalise(entry)
-            fixed = bottom.frozen or (stage == "top" and self.config.levels == 2)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed):
-                encoded = bottom.encode(x)
-                codes[name] = bottom.code(encoded, draws)
-                if not fixed:
-                    terms += bottom.own_terms(x, encoded, codes[name])
-        if stage != "bottom":
-            terms += self._top_terms(codes, inputs, draws)
-        return _total(terms, warmup)
+        return losses.compute(self, batch, stage, warmup, self._draws(generator))
 
     forward = loss
-
-    def _top_terms(
-        self, codes: dict[str, Tensor], inputs: dict[str, Tensor], draws: Draws
-    ) -> list[Term]:
-        upward = codes
-        if self.config.levels == 2:
-            upward = {name: code.detach() for name, code in codes.items()}
-        rows, device = len(next(iter(codes.values()))), self.device
-        shape = (rows, len(self.modalities))
-        passes = [Pass(torch.ones(shape, dtype=torch.bool, device=device))]
-        if self.training:
-            passes = self.objective.passes(*shape, draws, device)
-        # All passes at once, so that batch statistics are those of their mixture.
-        upward = {name: code.repeat(len(passes), 1) for name, code in upward.items()}
-        joint = self._fuse(upward, torch.cat([p.available for p in passes]))
-        parts = zip(
-            torch.split(joint.mean, rows), torch.split(joint.logvar, rows), strict=True
-        )
-        posteriors = [Gaussian(*part) for part in parts]
-        z = torch.cat([posterior.sample(draws) for posterior in posteriors])
-        downs = {n: torch.split(self.top_decoders[n](z), rows) for n in upward}
-        terms = []
-        for k, (_, targets, weight) in enumerate(passes):
-            posterior = posteriors[k]
-            for column, (name, bottom) in enumerate(self._bottoms()):
-                if targets is None or column in targets:
-                    down = downs[name][k]
-                    term = bottom.top_term(down, codes[name], inputs.get(name))
-                    terms.append(term._replace(weight=weight * term.weight))
-            beta = weight * self.config.beta
-            terms.append(Term("kl", posterior.kl(), beta, is_kl=True))
-        return terms + self.objective.between(posteriors)
 
     def train(self, mode: bool = True) -> Self:
         """Training or eval mode; frozen bottoms stay in eval mode."""
         super().train(mode)
-        for _, bottom in self._bottoms():
+        for _, bottom in self.bottom_items():
             if bottom.frozen:
                 bottom.eval()
         return self
@@ -296,6 +239,11 @@ class MultimodalVAE(nn.Module):
         bottom = self._bottom(name)
         if source is not None:
             batches.same_modality(bottom.modality, source.modalities)
+            if source.config.levels != self.config.levels:
+                raise UserError(
+                    f"modality {name!r}: levels is {self.config.levels} here but "
+                    f"{source.config.levels} in the model to copy from"
+                )
             bottom.load_state_dict(source.bottoms[name].state_dict())
         bottom.frozen = True
         bottom.requires_grad_(False)
@@ -318,13 +266,3 @@ class MultimodalVAE(nn.Module):
         if not isinstance(model, cls):
             raise UserError(f"{folder} holds a {model.name!r} model, not {cls.name!r}")
         return model
-
-
-def _total(terms: list[Term], warmup: float) -> Loss:
-    total = torch.zeros((), device=terms[0].value.device)
-    named: dict[str, Tensor] = {}
-    for term in terms:
-        mean = term.value.mean()
-        total = total + mean * (term.weight * (warmup if term.is_kl else 1.0))
-        named[term.name] = named.get(term.name, 0.0) + mean.detach()
-    return Loss(total, named)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 import nexus_rl
 from nexus_rl.config import ModelConfig
@@ -34,7 +35,7 @@ def save(model: MultimodalVAE, folder: Path) -> None:
     }
     weights = {name: t.detach().cpu() for name, t in model.state_dict().items()}
     write_json(folder / "config.json", description)
-    write_atomic(folder / "model.safetensors", lambda path: save_file(weights, path))
+    write_atomic(folder / "model.safetensors", to_bytes(weights))
 
 
 def load_model(
@@ -73,6 +74,9 @@ def _rebuild(
             f"{folder / 'config.json'} has format {found!r}, expected {FORMAT}: it was "
             "not written by this version of nexus_rl"
         )
+    parts = {"model", "modalities", "frozen", "own_networks"}
+    if absent := ", ".join(sorted(parts - set(description))):
+        raise UserError(f"{folder / 'config.json'} is incomplete: no {absent}")
     missing = set(description["own_networks"]) - set(networks)
     if missing:
         names = ", ".join(sorted(missing))

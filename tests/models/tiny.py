@@ -1,0 +1,103 @@
+"""Small models and batches with every kind of modality, shared by these tests."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nexus_rl import Modality, make_model
+from nexus_rl.draws import Draws, seeded
+from nexus_rl.models import MultimodalVAE
+
+IMAGE = Modality("image", (1, 8, 8), latent_dim=6, beta=0.5)
+VECTOR = Modality("vector", (5,), weight=2, top_weight=3, low=-1, high=3)
+SOUND = Modality(
+    "sound",
+    (1, 7, 6),
+    "optimal_sigma",
+    kind="spectrogram",
+    top_likelihood="optimal_sigma",
+    latent_dim=7,
+    beta=10,
+)
+LABEL = Modality("label", (3,), "categorical", weight=5, top_weight=4)
+FOUR = (IMAGE, VECTOR, SOUND, LABEL)
+
+# Every model with every option that changes what stands in for a missing sensor.
+CHOICES = (
+    ("nexus", "zero"),
+    ("nexus0", "zero"),
+    ("nexus0", "learned"),
+    ("nexus0", "mask"),
+)
+
+
+def make(
+    modalities: Sequence[Modality] = FOUR, name: str = "nexus", **options: Any
+) -> MultimodalVAE:
+    """A tiny model, as one that has been trained: no weight or statistic is special."""
+    model = make_model(name, modalities, **{"width": 16, "latent_dim": 4} | options)
+    noise = seeded(7)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data += 0.1 * torch.randn(weight.shape, generator=noise)
+    for key, statistic in model.named_buffers():
+        if key.endswith("running_mean"):
+            statistic.normal_(0, 0.1, generator=noise)
+        elif key.endswith("running_var"):
+            statistic.uniform_(0.5, 1.5, generator=noise)
+    return model
+
+
+@cache
+def shared(name: str, fill: str, levels: int) -> MultimodalVAE:
+    """A four-modality model in eval mode. Tests must not change it."""
+    return make(name=name, fill=fill, levels=levels).eval()
+
+
+def batch_of(
+    modalities: Sequence[Modality] = FOUR,
+    rows: int = 6,
+    seed: int = 0,
+    one_hot: bool = False,
+) -> dict[str, Tensor]:
+    """Random data in range; labels are classes unless ``one_hot``."""
+    noise = seeded(seed)
+    batch = {}
+    for modality in modalities:
+        if modality.categorical:
+            classes = torch.randint(modality.size, (rows,), generator=noise)
+            batch[modality.name] = (
+                torch.eye(modality.size)[classes] if one_hot else classes
+            )
+        else:
+            values = torch.rand(rows, *modality.shape, generator=noise)
+            batch[modality.name] = modality.denormalise(values)
+    return batch
+
+
+class ConstantNoise(Draws):
+    """Every normal draw is the same number, so that losses can be told in advance."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__(seeded(0))
+        self.value = value
+
+    def normal(self, like: Tensor) -> Tensor:
+        return torch.full_like(like, self.value)
+
+
+def trainable(module: torch.nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
+    """The gradients that are not zero, by parameter name."""
+    return {
+        name: p.grad.clone()
+        for name, p in module.named_parameters()
+        if p.grad is not None and p.grad.count_nonzero()
+    }
