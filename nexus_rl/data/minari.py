@@ -1,0 +1,147 @@
+"""Rollouts to and from Minari, the format of Farama's offline data sets.
+
+Needs the extra ``pip install nexus_rl[minari]``. Minari keeps its data sets in
+``$MINARI_DATASETS_PATH`` or ``~/.minari``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nexus_rl.data.rollout_env import (
+    SENSOR,
+    Env,
+    check_spaces,
+    columns_of,
+    env_name,
+    true_state,
+)
+from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
+from nexus_rl.data.rollout_store import PartWriter
+from nexus_rl.data.rollouts import fill, opened
+from nexus_rl.errors import UserError
+
+
+def export_minari(
+    rollouts: Rollouts, dataset_id: str, env: str | Env, **metadata: Any
+) -> Any:
+    """Writes the episodes of ``rollouts`` as the Minari data set ``dataset_id``.
+
+    Returns the ``MinariDataset``. Numbers are kept exactly (no JPEG). Episodes without
+    a step are left out: Minari has no place for sampled states. An episode that the
+    collection cut off counts as truncated. The true state goes to ``infos["state"]``.
+    ``env`` is what was recorded; ``metadata`` (author, author_email, code_permalink,
+    description, algorithm_name, ...) goes to Minari.
+
+    Raises ``UserError`` if Minari is not installed, the id malformed or taken, ``env``
+    another environment, or if there is no step.
+
+    Example: ``export_minari(rollouts, "pendulum/random-v0", "envs:nexus_rl/...")``.
+    """
+    minari = _import()
+    with opened(env) as recorded, warnings.catch_warnings():
+        if recorded.name != rollouts.env:
+            raise UserError(
+                f"the rollouts are of {rollouts.env}, not of {recorded.name}"
+            )
+        buffers = list(_buffers(rollouts))
+        if not buffers:
+            raise UserError("no episode has a step to export; collect rollouts first")
+        # Minari warns of every piece of metadata that is not given.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return minari.create_dataset_from_buffers(
+                dataset_id, buffers, env=recorded.env, jpeg_encoding=False, **metadata
+            )
+        except ValueError as error:
+            raise UserError(f"cannot write Minari data set: {error}") from error
+
+
+def import_minari(dataset_id: str, out: str | Path, progress: bool = False) -> Rollouts:
+    """Adds the local Minari data set ``dataset_id`` to the rollouts in ``out``.
+
+    Interrupted, the same call goes on, as with ``collect``. ``infos["state"]`` becomes
+    the true state. Raises ``UserError`` if Minari is not installed, has no such data
+    set here (nothing is downloaded), or if its spaces or ``out`` do not suit
+    ``collect``.
+
+    Example: ``import_minari("pendulum/random-v0", out="data").observations()``.
+    """
+    try:
+        dataset = _import().load_dataset(dataset_id)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"cannot read Minari data set: {error}") from error
+    sensors = check_spaces(dataset.observation_space, dataset.action_space)
+    states = (dataset[0].infos or {}).get("state", [None])
+    state = true_state({"state": states[0]})
+    columns = columns_of(sensors, dataset.action_space, state)
+    name = env_name(dataset.env_spec, dataset_id)
+    rows = int(dataset.total_steps + dataset.total_episodes)
+    how = {"source": f"minari:{dataset_id}"}
+    fill(Path(out), name, columns, how, rows, partial(_add, dataset), progress)
+    return load_rollouts(out)
+
+
+def _add(dataset: Any, writer: PartWriter) -> None:
+    """Adds the next episode."""
+    episode = dataset[writer.part.episodes]
+    count = len(episode) + 1
+    values = {
+        "action": episode.actions,
+        "reward": episode.rewards,
+        "terminated": episode.terminations,
+        "truncated": episode.truncations,
+    }
+    # Nothing led to the first observation.
+    rows: dict[str, Any] = {
+        name: np.concatenate([np.zeros_like(value[:1]), value])
+        for name, value in values.items()
+    }
+    for sensor, value in episode.observations.items():
+        rows[SENSOR + sensor] = value
+    rows["state"] = (episode.infos or {}).get("state")
+    rows["episode"] = np.full(count, writer.index.episodes)
+    rows["step"] = np.arange(count)
+    writer.add(rows, count)
+    writer.end(episodes=1)
+
+
+def _buffers(rollouts: Rollouts) -> Iterator[Any]:
+    """The episodes that have steps; their arrays stay in the files."""
+    episode_buffer = import_module("minari.data_collector").EpisodeBuffer
+    columns = rollouts.columns
+    starts = np.flatnonzero(columns["step"] == 0)
+    for start, stop in zip(starts, [*starts[1:], len(rollouts)], strict=True):
+        if stop - start < 2:
+            continue
+        steps = slice(start + 1, stop)
+        terminated = columns["terminated"][steps]
+        truncated = np.array(columns["truncated"][steps])
+        truncated[-1] |= not terminated[-1]
+        yield episode_buffer(
+            observations={
+                name: columns[SENSOR + name][start:stop] for name in rollouts.sensors
+            },
+            actions=columns["action"][steps],
+            rewards=columns["reward"][steps],
+            terminations=terminated,
+            truncations=truncated,
+            infos={"state": columns["state"][start:stop]} if "state" in columns else {},
+        )
+
+
+def _import() -> Any:
+    try:
+        import_module("h5py")
+        return import_module("minari")
+    except ImportError as error:
+        raise UserError(
+            f"Minari is not installed ({error}): pip install nexus_rl[minari]"
+        ) from error
