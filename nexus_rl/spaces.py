@@ -1,0 +1,202 @@
+"""Gymnasium observation spaces and the modalities of a model: one from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.modality import Modality
+from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.wrappers.masking import MASK, dict_entries
+
+Space = spaces.Space[Any]
+
+
+class _Values(NamedTuple):
+    """What one sensor gives: arrays of ``shape`` in [low, high], or classes."""
+
+    shape: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+    compact: bool = False  # uint8, which stores any range
+    classes: bool = False
+
+
+def modalities_from_space(
+    space: Space, /, **overrides: Mapping[str, Any]
+) -> tuple[Modality, ...]:
+    """The modalities of a Dict observation space, in the order of its keys.
+
+    - ``Box`` of uint8, bounds 0 to 255, shape (C, H, W): an image.
+    - ``Box`` of floats with finite bounds, shape (D,): a vector in [low, high], the
+      least and the greatest of its bounds. A uint8 one, 0 to 255, is a vector too.
+    - ``Discrete(K)``: a label.
+
+    The key "available" is skipped: it says which sensors are there. ``overrides``
+    changes fields of ``Modality`` by sensor, and must name the ``kind`` of floats with
+    three axes ("image" or "spectrogram").
+
+    Raises ``UserError`` for anything else, with what to do about it.
+
+    Example:
+    >>> from gymnasium import spaces
+    >>> image = spaces.Box(0, 255, (2, 60, 60), "uint8")
+    >>> gyro = spaces.Box(-8, 8, (3,))
+    >>> space = spaces.Dict({"gyro": gyro, "image": image})
+    >>> for m in modalities_from_space(space, gyro={"latent_dim": 4}):
+    ...     print(m.name, m.kind, m.shape, m.low, m.high, m.latent_dim)
+    gyro vector (3,) -8.0 8.0 4
+    image image (2, 60, 60) 0.0 1.0 64
+    """
+    entries = sensors_of(space)
+    for name, fields in overrides.items():
+        choose(name, entries, "sensor")
+        for field in fields:
+            choose(field, Modality.__dataclass_fields__, "modality field")
+    return tuple(
+        _modality(name, entry, overrides.get(name, {}))
+        for name, entry in entries.items()
+    )
+
+
+def sensors_of(space: Space) -> dict[str, Space]:
+    """The sensors of a Dict space: its entries without "available"."""
+    return {name: e for name, e in dict_entries(space).items() if name != MASK}
+
+
+def check_fit(model: MultimodalVAE, space: Space) -> None:
+    """Raises ``UserError`` unless ``model`` can encode observations of ``space``.
+
+    Names, shapes, dtypes and ranges must agree, in any order; the environment may use
+    less than the model's range. The message shows both sides of every sensor.
+
+    Example:
+    >>> import gymnasium as gym
+    >>> from nexus_rl import make_model
+    >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    >>> model = make_model("nexus", modalities_from_space(env.observation_space))
+    >>> check_fit(model, env.observation_space)
+    """
+    entries = sensors_of(space)
+    modalities = {modality.name: modality for modality in model.modalities}
+    rows = [
+        _compare(name, modalities.get(name), entries.get(name))
+        for name in dict.fromkeys([*modalities, *entries])
+    ]
+    if any(problem for *_, problem in rows):
+        raise UserError(
+            "the model does not fit the environment:\n"
+            + _table([("sensor", "model", "environment", ""), *rows])
+            + "\nUse a model that was trained on this environment's sensors, or wrap "
+            "the environment to give what the model expects."
+        )
+
+
+def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
+    try:
+        values = _values(space)
+        if "kind" not in changes and not values.classes:
+            _check_axes(values)
+    except ValueError as error:
+        raise UserError(f"sensor {name!r}, {_show(space)}: {error}") from None
+    fields: dict[str, Any] = {
+        "shape": values.shape,
+        "low": values.low,
+        "high": values.high,
+        "likelihood": "categorical" if values.classes else "squared_error",
+    }
+    return Modality(name, **{**fields, **changes})
+
+
+def _values(space: Space) -> _Values:
+    """What a sensor of ``space`` gives. Raises ``ValueError`` saying what is wrong."""
+    if isinstance(space, spaces.Discrete):
+        if space.start != 0:
+            raise ValueError("classes must count from 0; subtract `start`")
+        return _Values((int(space.n),), classes=True)
+    if not isinstance(space, spaces.Box):
+        raise ValueError("a sensor must be a Box or Discrete; flatten it to a Box")
+    low, high = float(space.low.min()), float(space.high.max())
+    if space.dtype == np.uint8:
+        if (low, high) != (0.0, 255.0):
+            raise ValueError("uint8 must have bounds 0 and 255; scale it to them")
+        return _Values(space.shape, compact=True)
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ValueError("its dtype must be uint8 or a float; convert it to float32")
+    if not np.isfinite([low, high]).all():
+        raise ValueError(
+            "its bounds are infinite; clip or squash it into a finite Box, e.g. with "
+            "gymnasium.wrappers.TransformObservation"
+        )
+    return _Values(space.shape, low, high)
+
+
+def _check_axes(values: _Values) -> None:
+    axes = len(values.shape)
+    if axes == 2:
+        raise ValueError(
+            "an image needs channels first, (C, H, W); add the axis with image[None]"
+        )
+    if axes not in (1, 3):
+        raise ValueError("expected (D,) or (C, H, W); reshape it")
+    if axes == 3 and not values.compact:
+        raise ValueError(
+            "floats with three axes may be an image or a spectrogram; name the kind, "
+            "e.g. modalities_from_space(space, sound={'kind': 'spectrogram'})"
+        )
+    if axes == 3 and values.shape[2] < values.shape[0]:
+        raise ValueError(
+            "an image needs channels first, (C, H, W); transpose it with "
+            "numpy.moveaxis(image, -1, 0)"
+        )
+
+
+def _compare(
+    name: str, modality: Modality | None, space: Space | None
+) -> tuple[str, str, str, str]:
+    """One row of the table: the sensor, both sides, and what is wrong if anything."""
+    if modality is None or space is None:
+        problem = "unknown to the model" if modality is None else "not there"
+    else:
+        problem = _misfit(modality, space)
+    ours = "-"
+    if modality is not None:
+        ours = f"{modality.kind} {modality.shape}"
+        if not modality.categorical:
+            ours += f" in [{modality.low:g}, {modality.high:g}]"
+    return str(name), ours, "-" if space is None else _show(space), problem
+
+
+def _misfit(modality: Modality, space: Space) -> str:
+    try:
+        values = _values(space)
+    except ValueError as error:
+        return str(error)
+    if values.classes and not modality.categorical:
+        return "classes where the model expects values"
+    if values.shape != modality.shape:
+        return "the shapes differ"
+    if values.compact and modality.categorical:
+        return "one-hot rows must be floats"
+    slack = 1e-6 * (modality.high - modality.low)  # bounds are rounded to float32
+    inside = modality.low - slack <= values.low and values.high <= modality.high + slack
+    return "" if inside or values.compact or values.classes else "the ranges differ"
+
+
+def _show(space: Space) -> str:
+    if not isinstance(space, spaces.Box):
+        return str(space)
+    return f"{space.dtype} {space.shape} in [{space.low.min():g}, {space.high.max():g}]"
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    lines = []
+    for *cells, problem in rows:
+        padded = (cell.ljust(n) for cell, n in zip(cells, widths, strict=True))
+        lines.append("  ".join(["", *padded, f"<- {problem}" if problem else ""]))
+    return "\n".join(line.rstrip() for line in lines)

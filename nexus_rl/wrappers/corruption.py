@@ -1,0 +1,170 @@
+"""Sensors that lie: readings that are noisy, stuck, late, covered or from elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.wrappers.faults import Array, Corruption, Fault
+from nexus_rl.wrappers.masking import (
+    MASK,
+    Observation,
+    Schedules,
+    Timetable,
+    dict_entries,
+    sensor_boxes,
+    with_mask,
+)
+from nexus_rl.wrappers.schedules import Available, Fixed
+
+Action = TypeVar("Action")
+
+ALWAYS = Fixed(())  # no sensor is sound at any time
+
+
+class SensorCorruption(
+    gym.Wrapper[Observation, Action, Observation, Action], RecordConstructorArgs
+):
+    """Makes sensors of a Dict observation show something wrong for a while.
+
+    The observation space stays as it is: readings keep their type and are clipped into
+    their space. ``info["corrupted"]`` tells by name, as booleans, which are wrong.
+
+    - ``corruptions``: what is done to which sensor, by name. Wrap twice to do two
+      things to one sensor.
+    - ``schedule``: when; a sensor is corrupted in the steps in which the schedule has
+      it missing, which is always by default. Its randomness is that of
+      ``SensorDropout``: decided by the seed alone, not by the policy.
+    - ``announced``: whether the agent is told. If so, a corrupted sensor is 0 in the
+      key "available", which is added if the observation has none, with a column for
+      every key. Wrap ``SensorDropout`` in an announced corruption, but put it around
+      an unannounced one, so that a missing sensor stays hidden.
+
+    Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
+    unknown names and corruptions that do not fit their sensor.
+
+    Example:
+    >>> import gymnasium as gym
+    >>> from nexus_rl.wrappers import Gaussian, Markov, SensorCorruption
+    >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    >>> env = SensorCorruption(env, {"image": Gaussian(0.1)}, Markov(0.05, 0.2))
+    >>> observation, info = env.reset(seed=0)
+    >>> info["corrupted"]
+    {'image': False}
+    >>> env.close()
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, Action],
+        corruptions: Mapping[str, Corruption],
+        schedule: Schedules = ALWAYS,
+        announced: bool = False,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self, corruptions=corruptions, schedule=schedule, announced=announced
+        )
+        gym.Wrapper.__init__(self, env)
+        self._boxes = sensor_boxes(env.observation_space, corruptions.keys())
+        for name, box in self._boxes.items():
+            if not isinstance(corruptions[name], Corruption):
+                raise UserError(
+                    f"expected a Corruption such as Gaussian(0.1) for {name!r}, got "
+                    f"{corruptions[name]!r}"
+                )
+            corruptions[name].check(name, box)
+        self.corruptions = dict(corruptions)
+        self.announced = announced
+        self._timetable = Timetable(schedule, tuple(self._boxes))
+        if announced:
+            self._announce()
+
+    def _announce(self) -> None:
+        """Find the columns of the key "available", or add it."""
+        entries = dict_entries(self.env.observation_space)
+        if MASK not in entries:
+            self.sensors = tuple(entries)
+            self.observation_space = with_mask(
+                self.env.observation_space, len(self.sensors)
+            )
+        elif self.env.has_wrapper_attr("sensors"):
+            self.sensors = tuple(self.env.get_wrapper_attr("sensors"))
+        else:
+            raise UserError(
+                f"observations have the key {MASK!r}, but the environment has no "
+                "attribute `sensors` that names its columns"
+            )
+        for name in self._boxes:
+            choose(name, dict.fromkeys(self.sensors), "sensor")
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset the environment and begin an episode of the schedule."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        if seed is not None or not self._timetable.seeded:
+            self._timetable.seed(self.np_random)
+        sound = self._timetable.start()
+        self._rngs = self._timetable.rng.spawn(len(self._boxes))
+        self._faults = {
+            name: Fault(deque(maxlen=self.corruptions[name].memory))
+            for name in self._boxes
+        }
+        return self._corrupt(observation, info, sound)
+
+    def step(
+        self, action: Action
+    ) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; ``info["corrupted"]`` names what is wrong."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        shown, info = self._corrupt(observation, info, self._timetable.advance())
+        return shown, reward, terminated, truncated, info
+
+    def _corrupt(
+        self, observation: Observation, info: dict[str, Any], sound: Available
+    ) -> tuple[Observation, dict[str, Any]]:
+        shown = dict(observation)
+        for (name, box), fine, rng in zip(
+            self._boxes.items(), sound, self._rngs, strict=True
+        ):
+            fault = self._faults[name]
+            reading = np.array(observation[name])  # a copy: environments reuse arrays
+            fault.past.append(reading)
+            if fine or fault.sound is None:
+                fault.sound = reading
+            if fine:
+                fault.step = -1
+                continue
+            fault.step += 1
+            if fault.step == 0:
+                fault.place = rng.random(2)
+            wrong = self.corruptions[name].apply(fault, box, rng)
+            shown[name] = _fit(wrong, box)
+        names = self._timetable.sensors
+        corrupted = dict(zip(names, (~sound).tolist(), strict=True))
+        info = {**info, "corrupted": corrupted}
+        return self._tell(shown, info, corrupted) if self.announced else (shown, info)
+
+    def _tell(
+        self, shown: Observation, info: dict[str, Any], corrupted: dict[str, bool]
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Mark the corrupted sensors as unavailable."""
+        trusted = [not corrupted.get(name, False) for name in self.sensors]
+        before = shown.get(MASK, np.ones(len(trusted), np.float32))
+        shown[MASK] = np.where(trusted, before, np.float32(0))
+        present = (shown[MASK] > 0).tolist()
+        return shown, {**info, MASK: dict(zip(self.sensors, present, strict=True))}
+
+
+def _fit(values: Array, box: spaces.Box) -> Array:
+    """``values`` rounded to the type of ``box`` and clipped into it, always a copy."""
+    if np.issubdtype(box.dtype, np.integer) and values.dtype != box.dtype:
+        values = np.rint(values)
+    return np.clip(values, box.low, box.high).astype(box.dtype)

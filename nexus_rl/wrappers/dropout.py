@@ -1,0 +1,115 @@
+"""Sensors that fail: an environment whose observations lose entries, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+
+from nexus_rl.wrappers.masking import (
+    BURSTS,
+    MASK,
+    Fill,
+    Masker,
+    Observation,
+    Schedules,
+)
+
+Action = TypeVar("Action")
+
+
+class SensorDropout(
+    gym.Wrapper[Observation, Action, Observation, Action], RecordConstructorArgs
+):
+    """Takes sensors of a Dict observation away for a while, and says which are left.
+
+    The observation gains the key "available", ``Box(0, 1, (M,), float32)``: 1 where the
+    sensor is there. Its columns are ``self.sensors``, in the order of the keys of
+    ``env.observation_space``. ``info["available"]`` tells the same by name, as
+    booleans. Entries of missing sensors are replaced; everything else, and the
+    environment's own arrays, stay as they are.
+
+    - ``schedule``: when sensors fail; a list of schedules takes a sensor away when any
+      of them does. The draws come from a child of the environment's ``np_random`` taken
+      at each seeded reset (unseeded resets continue it). The same seed therefore gives
+      the same outages whatever the policy does, and the environment's own randomness is
+      that of the unwrapped one.
+    - ``fill``: what stands for a missing sensor. "zero" is zeros, clipped into the
+      sensor's space; "hold" its last available value of the episode (zero before the
+      first); "noise" uniform inside its bounds.
+    - ``min_available``: so many sensors are always left, at least 0. Where a schedule
+      leaves fewer, sensors are restored in a random order, each as likely as another,
+      which is kept for as long as the shortage lasts.
+    - ``sensors``: the keys that are sensors, all if None; others pass through.
+    - ``stack``: how many successive frames a sensor's observation holds, one number or
+      one a sensor (1 for those not named). Frames from before and after an outage would
+      show a wrong velocity, so a sensor counts as available again only in its
+      ``stack``-th fresh step in a row. The first step of an episode counts as a whole
+      stack.
+
+    Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
+    unknown names and arguments outside their ranges.
+
+    With Stable-Baselines3, pass it as ``wrapper_class`` to ``make_vec_env``, or wrap
+    the vectorised environment in ``VecSensorDropout``.
+
+    Example:
+    >>> import gymnasium as gym
+    >>> from nexus_rl.wrappers import SensorDropout, Window
+    >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    >>> env = SensorDropout(env, Window(1, 10, ["image"]), stack={"image": 2})
+    >>> env.sensors
+    ('image', 'sound')
+    >>> observation, info = env.reset(seed=0)
+    >>> observation["available"]
+    array([1., 1.], dtype=float32)
+    >>> observation, *_, info = env.step(env.action_space.sample())
+    >>> info["available"], int(observation["image"].max())
+    ({'image': False, 'sound': True}, 0)
+    >>> env.close()
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, Action],
+        schedule: Schedules = BURSTS,
+        fill: Fill = "zero",
+        min_available: int = 1,
+        sensors: Collection[str] | None = None,
+        stack: int | Mapping[str, int] = 1,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self,
+            schedule=schedule,
+            fill=fill,
+            min_available=min_available,
+            sensors=sensors,
+            stack=stack,
+        )
+        gym.Wrapper.__init__(self, env)
+        self._masker = Masker(
+            env.observation_space, schedule, fill, min_available, sensors, stack
+        )
+        self.observation_space = self._masker.observation_space
+        self.sensors = self._masker.sensors
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset the environment and begin an episode of the schedule."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        timetable = self._masker.timetable
+        if seed is not None or not timetable.seeded:
+            timetable.seed(self.np_random)
+        masked, available = self._masker.start(observation)
+        return masked, {**info, MASK: available}
+
+    def step(
+        self, action: Action
+    ) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; ``info["available"]`` names what is there."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        masked, available = self._masker.advance(observation)
+        return masked, reward, terminated, truncated, {**info, MASK: available}

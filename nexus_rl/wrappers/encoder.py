@@ -1,0 +1,284 @@
+"""Dict observations of sensors that may fail to latents: what the wrappers share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.models.files import load_model
+from nexus_rl.processes import resolve_device
+from nexus_rl.spaces import check_fit, sensors_of
+from nexus_rl.wrappers.masking import MASK, Observation, dict_entries
+
+Latent = Literal["mean", "sample", "mean_logvar"]
+WhenBlind = Literal["hold", "prior"]
+Latents = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+NOISE = 0x5A5161  # names the child of an environment's generator that draws samples
+
+
+class EncoderOptions(TypedDict, total=False):
+    """The options that every observation wrapper takes, by keyword.
+
+    - ``latent``: "mean" (default) of the posterior; "sample", one draw from it; or
+      "mean_logvar", mean and log-variance side by side.
+    - ``append_mask``: whether M columns follow, 1 where a sensor is there, in the order
+      of ``model.modalities``; default False.
+    - ``when_blind``: where nothing is available, "hold" (default) repeats the latent of
+      the step before, the prior at the start of an episode; "prior" is always that:
+      mean zero, log-variance zero.
+    - ``columns``: the sensor of each column of "available"; default: all of them in the
+      order of the observation space. Sensors without a column are always there.
+    - ``device``: where a model from a folder runs, default "cpu". A given model stays
+      where it is.
+    """
+
+    latent: Latent
+    append_mask: bool
+    when_blind: WhenBlind
+    columns: Sequence[str] | None
+    device: str | None
+
+
+class Encoder:
+    """Encodes the observations of ``envs`` environments, one model call a step.
+
+    ``model`` is a folder written by ``save_pretrained`` or a model; ``space`` is the
+    Dict space of one environment, in which "available", (M,), may say which sensors
+    are there (without it all are). ``options`` are ``EncoderOptions``. ``space`` of the
+    encoder is that of the latents: ``Box(-inf, inf, (size,), float32)``.
+
+    The model always runs in eval mode, without gradients, and is never changed: one
+    that is in training mode is switched for the duration of the call. The parameters of
+    a loaded model are frozen for good. In processes started by multiprocessing, as
+    vectorised environments start them, torch is held to one thread during the call.
+
+    Raises ``UserError`` where model, space and options do not fit together, or where
+    an available sensor holds NaN or infinity.
+
+    Example:
+    >>> import gymnasium as gym
+    >>> import numpy as np
+    >>> from nexus_rl import make_model
+    >>> from nexus_rl.spaces import modalities_from_space
+    >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    >>> model = make_model("nexus", modalities_from_space(env.observation_space))
+    >>> encoder = Encoder(model, env.observation_space, envs=2)
+    >>> a, b = (env.reset(seed=seed)[0] for seed in (0, 1))
+    >>> batch = {name: np.stack([a[name], b[name]]) for name in a}
+    >>> latents, _ = encoder.encode(batch, started=np.array([True, True]))
+    >>> latents.shape
+    (2, 16)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | MultimodalVAE,
+        space: spaces.Space[Any],
+        envs: int = 1,
+        *,
+        latent: Latent = "mean",
+        append_mask: bool = False,
+        when_blind: WhenBlind = "hold",
+        columns: Sequence[str] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.latent = choose(
+            latent, {name: name for name in get_args(Latent)}, "latent"
+        )
+        choose(when_blind, dict.fromkeys(get_args(WhenBlind)), "when_blind")
+        self.model = _take(model, device)
+        check_fit(self.model, space)
+        self.envs = envs
+        self.latent = latent
+        self.append_mask = append_mask
+        self.when_blind = when_blind
+        self._columns = self._find_columns(space, columns)
+        width = self.model.latent_dim * (2 if latent == "mean_logvar" else 1)
+        size = width + append_mask * len(self.model.modalities)
+        self.space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self._modules = tuple(self.model.modules())
+        self._noise: dict[int, np.random.Generator] = {}
+        self._held = np.zeros((envs, width), np.float32)
+        self._holds = np.zeros(envs, bool)
+
+    def _find_columns(
+        self, space: spaces.Space[Any], columns: Sequence[str] | None
+    ) -> list[int] | None:
+        """The column of each of the model's modalities, -1 for those that have none."""
+        mask = dict_entries(space).get(MASK)
+        if mask is None:
+            if columns is not None:
+                raise UserError(f"columns given, but observations have no {MASK!r}")
+            return None
+        sensors = sensors_of(space)
+        names = tuple(sensors) if columns is None else tuple(columns)
+        for name in names:
+            choose(name, sensors, "sensor")
+        if mask.shape != (len(names),):
+            raise UserError(
+                f"{MASK!r} has shape {mask.shape}, but {len(names)} sensors: "
+                f"{', '.join(names)}; name the sensor of each column, columns=[...]"
+            )
+        return [
+            names.index(m.name) if m.name in names else -1
+            for m in self.model.modalities
+        ]
+
+    def seed(self, np_random: Any, envs: Collection[int]) -> None:
+        """Draws the samples of ``envs`` from children of their generators from now on.
+
+        ``np_random`` holds a generator for each environment, or is one for all. Neither
+        its numbers nor its own children change.
+        """
+        for env in envs:
+            one = isinstance(np_random, np.random.Generator)
+            parent: Any = (np_random if one else np_random[env]).bit_generator.seed_seq
+            key = (*parent.spawn_key, NOISE, *([env] if one else []))
+            sequence = np.random.SeedSequence(parent.entropy, spawn_key=key)
+            self._noise[env] = np.random.Generator(np.random.PCG64(sequence))
+
+    def unseeded(self, envs: Collection[int]) -> list[int]:
+        """Those of ``envs`` that need ``seed`` before they are encoded."""
+        needed = self.latent == "sample"
+        return [env for env in envs if needed and env not in self._noise]
+
+    def encode(
+        self,
+        observations: Observation,
+        started: Mask,
+        final: Mapping[int, Observation] | None = None,
+    ) -> tuple[Latents, dict[int, Latents]]:
+        """Latents (envs, size) of the batch ``observations``, and those of ``final``.
+
+        ``started`` (envs,) marks rows that are the first of an episode: what was held
+        is forgotten. ``final`` has, by environment, the last observations of episodes
+        that ended just before; they belong to the old episode.
+        """
+        final = final or {}
+        count = len(final)
+        envs = np.array([*final, *range(self.envs)], int)
+        rows = self._rows(observations, list(final.values()))
+        available = self._available(rows)
+        latents = self._infer(rows, available, envs)
+        if not np.isfinite(latents).all():
+            raise UserError(_why_not_finite(rows, available, self._names))
+        if self.when_blind == "hold":
+            blind: Mask = available.sum(1) == 0
+            self._hold(latents[:count], blind[:count], envs[:count])
+            self._holds[started] = False
+            self._hold(latents[count:], blind[count:], envs[count:])
+        if self.append_mask:
+            latents = np.concatenate([latents, available], 1, dtype=np.float32)
+        return latents[count:], dict(zip(final, latents[:count], strict=True))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(modality.name for modality in self.model.modalities)
+
+    def _rows(self, batch: Observation, final: list[Observation]) -> Observation:
+        """Arrays of the rows of ``final``, then those of ``batch``."""
+        names = self._names if self._columns is None else (*self._names, MASK)
+        rows = {name: np.asarray(batch[name]) for name in names}
+        if final:
+            for name, array in rows.items():
+                first = np.stack([observation[name] for observation in final])
+                rows[name] = np.concatenate([first, array])
+        return rows
+
+    def _available(self, rows: Observation) -> Mask:
+        """Which modalities are there, (B, M), in the order of the model."""
+        count = len(rows[self._names[0]])
+        there = np.ones((count, 1), bool)
+        if self._columns is None:
+            return there.repeat(len(self._names), 1)
+        # The last column is that of sensors which are always there: -1.
+        mask: Mask = np.concatenate([rows[MASK] > 0.5, there], 1)[:, self._columns]
+        return mask
+
+    def _infer(self, rows: Observation, available: Mask, envs: NDArray[Any]) -> Latents:
+        # Copies, for torch refuses arrays that are read-only or reversed.
+        batch = {
+            name: torch.from_numpy(np.array(rows[name], order="C"))
+            for name in self._names
+        }
+        with _one_thread_in_workers(), self._evaluating(), torch.inference_mode():
+            posterior = self.model.posterior(batch, torch.from_numpy(available))
+            mean: Latents = posterior.mean.float().cpu().numpy()
+            scale: Latents = posterior.stddev.float().cpu().numpy()
+        if self.latent == "mean":
+            return mean
+        if self.latent == "mean_logvar":
+            return np.concatenate([mean, 2 * np.log(scale)], 1)
+        draws = [self._noise[env].standard_normal(mean.shape[1]) for env in envs]
+        drawn: Latents = mean + scale * np.array(draws, np.float32)
+        return drawn
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Inside, every module is in eval mode; afterwards each is as it was."""
+        training = [module for module in self._modules if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+    def _hold(self, latents: Latents, blind: Mask, envs: NDArray[Any]) -> None:
+        """Fill the blind rows with what is held, and hold the others, in place."""
+        known = blind & self._holds[envs]
+        latents[known] = self._held[envs[known]]
+        seen = envs[~blind]
+        self._held[seen] = latents[~blind]
+        self._holds[seen] = True
+
+
+def _take(model: str | Path | MultimodalVAE, device: str | None) -> MultimodalVAE:
+    if isinstance(model, MultimodalVAE):
+        if device is not None:
+            raise UserError("device is for models from a folder; move yours with .to()")
+        return model
+    with _one_thread_in_workers():
+        loaded = load_model(model, device=str(resolve_device(device or "cpu")))
+    return loaded.requires_grad_(False)
+
+
+@contextmanager
+def _one_thread_in_workers() -> Iterator[None]:
+    """Inside, torch uses one thread if multiprocessing started this process.
+
+    There is about one such process a core; and a forked one waits for ever for the
+    threads that its parent had.
+    """
+    if parent_process() is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _why_not_finite(rows: Observation, available: Mask, names: Sequence[str]) -> str:
+    for column, name in enumerate(names):
+        if not np.isfinite(rows[name][available[:, column]]).all():
+            return (
+                f"sensor {name!r} holds NaN or infinity where it counts as available; "
+                f"mark it as missing in {MASK!r}, or mend the sensor"
+            )
+    return "the model's latents are not finite; was its training stable?"

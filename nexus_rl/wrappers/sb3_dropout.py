@@ -1,0 +1,94 @@
+"""Sensors that fail in the vectorised environments of Stable-Baselines3."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from nexus_rl.wrappers.masking import (
+    BURSTS,
+    MASK,
+    Fill,
+    Masker,
+    Observation,
+    Schedules,
+)
+from nexus_rl.wrappers.vector_dropout import Maskers
+
+
+class VecSensorDropout(VecEnvWrapper):
+    """``SensorDropout`` around a ``VecEnv`` of Stable-Baselines3, of N environments.
+
+    Sensors fail in each environment by itself. Arguments, errors and outages are those
+    of ``SensorDropout``: environment i sees what it would if it were wrapped alone. The
+    key "available" is (N, M), and ``infos[i]["available"]`` tells the same by name.
+    ``infos[i]["terminal_observation"]`` is masked too.
+
+    Wrapping each environment before it is vectorised does the same:
+    ``make_vec_env(id, n, wrapper_class=SensorDropout, wrapper_kwargs=...)``.
+
+    Example:
+    >>> from stable_baselines3.common.env_util import make_vec_env
+    >>> from nexus_rl.wrappers import Bernoulli, VecSensorDropout
+    >>> venv = make_vec_env("envs:nexus_rl/MultimodalPendulum-v0", n_envs=4, seed=0)
+    >>> venv = VecSensorDropout(venv, Bernoulli(0.3))
+    >>> venv.reset()["available"].shape
+    (4, 2)
+    >>> venv.close()
+    """
+
+    def __init__(
+        self,
+        venv: VecEnv,
+        schedule: Schedules = BURSTS,
+        fill: Fill = "zero",
+        min_available: int = 1,
+        sensors: Collection[str] | None = None,
+        stack: int | Mapping[str, int] = 1,
+    ) -> None:
+        self._maskers = Maskers(
+            Masker(
+                venv.observation_space, schedule, fill, min_available, sensors, stack
+            )
+            for _ in range(venv.num_envs)
+        )
+        self.sensors = self._maskers.sensors
+        super().__init__(venv, self._maskers.maskers[0].observation_space)
+        self._unseeded = True
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the environments, and the outages with them, at the next reset."""
+        self._unseeded = True
+        return self.venv.seed(seed)
+
+    def reset(self) -> Observation:
+        """Reset the environments and begin an episode of the schedule in each."""
+        observations: Any = self.venv.reset()
+        every = range(self.num_envs)
+        if self._unseeded:
+            self._maskers.seed(self.venv.get_attr("np_random"), every)
+            self._unseeded = False
+        for i in every:
+            self._begin(i, observations)
+        return self._maskers.batch(observations)
+
+    def step_wait(self) -> tuple[Observation, Any, Any, list[dict[str, Any]]]:
+        """Step the environments, which are reset at once where an episode ended."""
+        observations: Any
+        observations, rewards, dones, infos = self.venv.step_wait()
+        for i, (done, info) in enumerate(zip(dones, infos, strict=True)):
+            if done:
+                final, info[MASK] = self._maskers.finish(
+                    i, info["terminal_observation"]
+                )
+                info["terminal_observation"] = final
+                self._begin(i, observations)
+            else:
+                info[MASK] = self._maskers.advance(i, observations)
+        return self._maskers.batch(observations), rewards, dones, infos
+
+    def _begin(self, i: int, observations: Observation) -> None:
+        present = self._maskers.begin(i, observations)
+        self.reset_infos[i] = {**self.venv.reset_infos[i], MASK: present}

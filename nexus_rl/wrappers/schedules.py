@@ -1,0 +1,298 @@
+"""When sensors fail: schedules of outages, drawn from the environment's own seed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nexus_rl.errors import UserError, choose
+
+Available = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
+Generator = np.random.Generator
+Probability = float | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a schedule may know; nothing in it depends on observations.
+
+    ``sensors`` are the M names, ``step`` counts from 0 (the reset) within the episode,
+    ``total`` counts the steps of all episodes, and ``before`` (M,) is what this
+    schedule drew in the step before, None at a reset.
+    """
+
+    sensors: tuple[str, ...]
+    step: int
+    total: int
+    before: Available | None
+
+
+class Schedule(ABC):
+    """Says, step by step, which sensors are there; holds no state of its own.
+
+    Subclass it and define ``draw`` for a schedule of your own.
+    """
+
+    def check(self, sensors: tuple[str, ...]) -> None:  # noqa: B027, optional
+        """Raise ``UserError`` if this schedule does not fit ``sensors``."""
+
+    @abstractmethod
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        """Which of ``moment.sensors`` are there: (M,) bool."""
+
+
+@dataclass(frozen=True)
+class Fixed(Schedule):
+    """The ``available`` sensors are always there and the others never."""
+
+    available: Collection[str]
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        _check_names(self.available, sensors)
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        return _members(self.available, moment.sensors)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Schedule):
+    """Each sensor is missing with probability ``missing``, drawn anew each step.
+
+    ``missing`` is one number in [0, 1] or one a sensor; sensors that a dictionary does
+    not name never fail.
+    """
+
+    missing: Probability = 0.2
+
+    def __post_init__(self) -> None:
+        _check_probability("missing", self.missing)
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        _check_names(self.missing, sensors)
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        missing = _per_sensor(self.missing, moment.sensors, 0.0)
+        return rng.random(len(missing)) >= missing
+
+
+@dataclass(frozen=True)
+class PerEpisode(Bernoulli):
+    """Like ``Bernoulli``, but one draw holds for the whole episode."""
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        return super().draw(moment, rng) if moment.before is None else moment.before
+
+
+@dataclass(frozen=True)
+class Markov(Schedule):
+    """Outages in bursts (Gilbert-Elliott): each sensor fails and recovers by chance.
+
+    A present sensor fails with probability ``fail`` a step and a missing one recovers
+    with ``recover``: outages last 1/recover steps on average and take
+    fail/(fail + recover) of the time. Episodes start from that stationary rate. Both
+    are numbers in [0, 1] or one a sensor; sensors that a dictionary does not name never
+    fail, and recover at once.
+    """
+
+    fail: Probability = 0.05
+    recover: Probability = 0.2
+
+    def __post_init__(self) -> None:
+        _check_probability("fail", self.fail)
+        _check_probability("recover", self.recover)
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        _check_names(self.fail, sensors)
+        _check_names(self.recover, sensors)
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        fail = _per_sensor(self.fail, moment.sensors, 0.0)
+        recover = _per_sensor(self.recover, moment.sensors, 1.0)
+        return _next_state(rng.random(len(fail)), moment.before, fail, recover)
+
+
+class _Group(Schedule):
+    """Takes the group ``sensors`` out together; all, if None."""
+
+    sensors: Collection[str] | None
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        _check_names(self.sensors, sensors)
+
+    def _without_group(self, moment: Moment, out: bool | Available) -> Available:
+        return ~(_members(self.sensors, moment.sensors) & out)
+
+
+@dataclass(frozen=True)
+class CommonCause(_Group):
+    """One shared fault takes a group of sensors at once, in bursts as in ``Markov``.
+
+    ``rate`` and ``recover`` are the probabilities, a step, that the fault comes and
+    goes; ``sensors`` is the group, all if None.
+    """
+
+    rate: float = 0.05
+    recover: float = 0.2
+    sensors: Collection[str] | None = None
+
+    def __post_init__(self) -> None:
+        _check_probability("rate", self.rate)
+        _check_probability("recover", self.recover)
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        # All share one number, so the members of the group stay in step.
+        drawn = np.full(len(moment.sensors), rng.random())
+        up = _next_state(drawn, moment.before, self.rate, self.recover)
+        return self._without_group(moment, ~up)
+
+
+@dataclass(frozen=True)
+class Periodic(_Group):
+    """Of every ``period`` steps, ``length`` are an outage.
+
+    Outages begin at the steps ``phase``, ``phase + period`` and so on; one that began
+    before step 0 is under way there. ``sensors`` names those that fail, all if None.
+    """
+
+    period: int
+    length: int
+    sensors: Collection[str] | None = None
+    phase: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.length <= self.period or self.period < 1:
+            raise UserError(f"need period >= 1, length in [0, period] in {self}")
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        out = (moment.step - self.phase) % self.period < self.length
+        return self._without_group(moment, out)
+
+
+@dataclass(frozen=True)
+class Window(_Group):
+    """One outage an episode: ``length`` steps from step ``start`` (0 is the reset).
+
+    ``sensors`` names those that fail, all if None.
+    """
+
+    start: int
+    length: int
+    sensors: Collection[str] | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.start, self.length) < 0:
+            raise UserError(f"start and length must not be negative in {self}")
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        out = self.start <= moment.step < self.start + self.length
+        return self._without_group(moment, out)
+
+
+@dataclass(frozen=True)
+class Scripted(Schedule):
+    """Row t of ``available`` (T, M), zeros and ones, holds in step t of an episode.
+
+    The last row holds for the steps after the script.
+    """
+
+    available: ArrayLike
+
+    def __post_init__(self) -> None:
+        rows = np.asarray(self.available)
+        if rows.ndim != 2 or rows.size == 0 or not np.isin(rows, (0, 1)).all():
+            raise UserError(f"a script is (T, M) zeros and ones, got {rows!r}")
+        # Tuples cannot change afterwards, and compare to one truth value.
+        script = tuple(map(tuple, rows.astype(bool).tolist()))
+        object.__setattr__(self, "available", script)
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        columns = len(self.draw(Moment(sensors, 0, 0, None)))
+        if columns != len(sensors):
+            names = ", ".join(sensors)
+            raise UserError(f"script of {columns} columns for the sensors {names}")
+
+    def draw(self, moment: Moment, rng: Generator | None = None) -> Available:
+        rows = cast("Sequence[Sequence[bool]]", self.available)
+        return np.array(rows[min(moment.step, len(rows) - 1)], bool)
+
+
+@dataclass(frozen=True)
+class Curriculum(Schedule):
+    """A schedule that grows harder: ``make(level)`` with a level that ramps.
+
+    The level goes linearly from ``start`` to ``end`` over the first ``steps`` steps,
+    counted across episodes, then stays. Steps are those of one environment (divide by
+    the number of vectorised ones), and seeded resets do not start them again.
+    ``Curriculum(Bernoulli, end=0.5, steps=100_000)`` ramps a probability;
+    ``lambda level: Markov(0.1 * level, 0.2)`` can ramp anything.
+    """
+
+    make: Callable[[float], Schedule]
+    end: float
+    steps: int
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"steps must be at least 1, got {self.steps}")
+
+    def check(self, sensors: tuple[str, ...]) -> None:
+        for level in (self.start, self.end):
+            self.make(level).check(sensors)
+
+    def draw(self, moment: Moment, rng: Generator) -> Available:
+        done = min(moment.total / self.steps, 1.0)
+        level = self.start + (self.end - self.start) * done
+        return self.make(level).draw(moment, rng)
+
+
+def _next_state(
+    drawn: Numbers, before: Available | None, fail: ArrayLike, recover: ArrayLike
+) -> Available:
+    """A step of two-state chains from uniform numbers ``drawn``: (M,) bool."""
+    fail, recover = np.broadcast_arrays(fail, recover)
+    if before is None:
+        # Without failures nor recoveries nothing ever happens: all are there.
+        down = fail / np.where(fail + recover > 0, fail + recover, 1.0)
+    else:
+        down = np.where(before, fail, 1.0 - recover)
+    there: Available = drawn >= down
+    return there
+
+
+def as_names(names: Iterable[str]) -> tuple[str, ...]:
+    """A tuple of names; a lone string is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_names(
+    names: Probability | Collection[str] | None, sensors: tuple[str, ...]
+) -> None:
+    """Raise ``UserError`` where sensors are named (or the keys) that do not exist."""
+    for name in as_names(names) if isinstance(names, Collection) else ():
+        choose(name, dict.fromkeys(sensors), "sensor")
+
+
+def _check_probability(what: str, value: Probability) -> None:
+    values = value.values() if isinstance(value, Mapping) else [value]
+    if not all(0.0 <= probability <= 1.0 for probability in values):
+        raise UserError(f"{what} must be a probability in [0, 1], got {value!r}")
+
+
+def _per_sensor(value: Probability, sensors: Sequence[str], default: float) -> Numbers:
+    """One number a sensor: (M,)."""
+    if isinstance(value, Mapping):
+        return np.array([value.get(name, default) for name in sensors], np.float64)
+    return np.full(len(sensors), value, np.float64)
+
+
+def _members(names: Collection[str] | None, sensors: Sequence[str]) -> Available:
+    """Which sensors are among ``names`` (all, for None): (M,)."""
+    chosen = sensors if names is None else as_names(names)
+    return np.array([name in chosen for name in sensors], bool)

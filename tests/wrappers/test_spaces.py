@@ -1,0 +1,156 @@
+"""Observation spaces to modalities, and what is said where they do not fit."""
+
+import doctest
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from observation_world import PENDULUM, Flaky, model_for
+
+import nexus_rl.spaces
+from nexus_rl import Modality, UserError, make_model
+from nexus_rl.spaces import check_fit, modalities_from_space
+
+IMAGE = spaces.Box(0, 255, (2, 16, 16), np.uint8)
+
+
+def dict_of(**entries):
+    return spaces.Dict(list(entries.items()))
+
+
+def test_every_kind_of_sensor_in_the_order_of_the_keys():
+    bounds = np.array([-1, -8], np.float32), np.array([2, 8], np.float32)
+    space = dict_of(
+        gyro=spaces.Box(*bounds),
+        image=IMAGE,
+        label=spaces.Discrete(4),
+        bytes=spaces.Box(0, 255, (9,), np.uint8),
+        available=spaces.Box(0, 1, (4,)),
+        deep=spaces.Box(0, 1, (2,), np.float64),
+    )
+    assert modalities_from_space(space) == (
+        Modality("gyro", (2,), low=-8, high=8),
+        Modality("image", (2, 16, 16)),
+        Modality("label", (4,), "categorical"),
+        Modality("bytes", (9,)),
+        Modality("deep", (2,)),
+    )
+
+
+def test_the_pendulum_needs_nothing_said():
+    space = gym.make(PENDULUM).observation_space
+    modalities = modalities_from_space(space)
+    assert modalities == (Modality("image", (2, 60, 60)), Modality("sound", (12,)))
+
+
+def test_overrides_change_fields_and_name_the_kind():
+    space = dict_of(image=IMAGE, space=spaces.Box(0, 1, (1, 8, 6)))
+    image, sound = modalities_from_space(
+        space, image={"latent_dim": 5, "weight": 2}, space={"kind": "spectrogram"}
+    )
+    assert (image.latent_dim, image.weight) == (5, 2)
+    assert (sound.kind, sound.shape) == ("spectrogram", (1, 8, 6))
+    with pytest.raises(UserError, match="Did you mean 'image'"):
+        modalities_from_space(space, imag={"latent_dim": 5})
+    with pytest.raises(UserError, match="Did you mean 'latent_dim'"):
+        modalities_from_space(space, image={"latent_dims": 5})
+
+
+@pytest.mark.parametrize(
+    ("space", "advice"),
+    [
+        (spaces.Box(0, 255, (16, 16, 3), np.uint8), r"numpy\.moveaxis\(image, -1, 0\)"),
+        (spaces.Box(0, 255, (16, 16), np.uint8), r"image\[None\]"),
+        (spaces.Box(0, 1, (2, 2, 2, 2)), "reshape it"),
+        (spaces.Box(0, 1, ()), "reshape it"),
+        (spaces.Box(0, 1, (2, 8, 8)), "name the kind"),
+        (spaces.Box(0, 1, (2, 8, 8), np.uint8), "bounds 0 and 255"),
+        (spaces.Box(0, np.inf, (3,)), "TransformObservation"),
+        (spaces.Box(-3, 3, (3,), np.int32), "convert it to float32"),
+        (spaces.Discrete(3, start=1), "subtract `start`"),
+        (spaces.MultiBinary(3), "flatten it"),
+        (dict_of(inner=IMAGE), "flatten it"),
+    ],
+    ids=str,
+)
+def test_other_sensors_are_refused_with_advice(space, advice):
+    with pytest.raises(UserError, match=f"(?s)sensor 'eye', .*{advice}"):
+        modalities_from_space(dict_of(eye=space))
+
+
+def test_observations_must_be_a_dict():
+    with pytest.raises(UserError, match="must be a Dict, one key a sensor, got Box"):
+        modalities_from_space(IMAGE)
+    with pytest.raises(UserError, match="must be a Dict"):
+        check_fit(model_for(Flaky.observation_space), IMAGE)
+
+
+def test_order_and_smaller_ranges_do_not_matter():
+    check_fit(model_for(Flaky.observation_space), Flaky.observation_space)
+    model = make_model("nexus", [Modality("a", (2,), high=0.3), Modality("b", (3,))])
+    check_fit(
+        model,
+        dict_of(b=spaces.Box(0.1, 0.5, (3,)), a=spaces.Box(0, 0.3, (2,))),
+    )
+    one_hot = make_model("nexus", [Modality("label", (3,), "categorical")])
+    check_fit(one_hot, dict_of(label=spaces.Box(0, 1, (3,))))
+
+
+def test_the_message_shows_both_sides_of_every_sensor():
+    model = make_model(
+        "nexus",
+        [
+            Modality("image", (2, 16, 16)),
+            Modality("sound", (12,), low=-1),
+            Modality("gone", (3,)),
+            Modality("label", (4,), "categorical"),
+        ],
+    )
+    space = dict_of(
+        image=spaces.Box(0, 255, (2, 20, 20), np.uint8),
+        sound=spaces.Box(-1, 1, (12,)),
+        label=spaces.Discrete(4),
+        more=spaces.Discrete(2),
+    )
+    with pytest.raises(UserError) as caught:
+        check_fit(model, space)
+    table = str(caught.value).splitlines()[:-1]
+    assert table == [
+        "the model does not fit the environment:",
+        "  sensor  model                        environment",
+        "  image   image (2, 16, 16) in [0, 1]  uint8 (2, 20, 20) in [0, 255]"
+        "  <- the shapes differ",
+        "  sound   vector (12,) in [-1, 1]      float32 (12,) in [-1, 1]",
+        "  gone    vector (3,) in [0, 1]        -                            "
+        "  <- not there",
+        "  label   label (4,)                   Discrete(4)",
+        "  more    -                            Discrete(2)                  "
+        "  <- unknown to the model",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("modality", "space", "problem"),
+    [
+        (Modality("x", (3,)), spaces.Box(0, 2, (3,)), "the ranges differ"),
+        (Modality("x", (3,)), spaces.Box(-np.inf, 1, (3,)), "infinite"),
+        (Modality("x", (3,)), spaces.Discrete(3), "classes where"),
+        (Modality("x", (3,)), spaces.Box(0, 1, (3,), np.int8), "its dtype"),
+        (Modality("x", (3,), "categorical"), spaces.Discrete(4), "the shapes differ"),
+        (
+            Modality("x", (3,), "categorical"),
+            spaces.Box(0, 255, (3,), np.uint8),
+            "one-hot rows must be floats",
+        ),
+    ],
+)
+def test_each_misfit_is_named(modality, space, problem):
+    with pytest.raises(UserError, match=f"<- .*{problem}"):
+        check_fit(make_model("nexus", [modality]), dict_of(x=space))
+
+
+def test_examples_run():
+    results = doctest.testmod(nexus_rl.spaces)
+    assert results.attempted > 8
+    assert results.failed == 0
