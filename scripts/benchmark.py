@@ -2,8 +2,8 @@
 
     python scripts/benchmark.py --out results/benchmark.json
 
-Every figure is a median over rounds in which all measurements take turns, so that a
-busy machine disturbs them alike.
+Every figure is a median over rounds in which all measurements take turns; what is
+compared is compared within a round, so that a busy machine disturbs it least.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -40,7 +40,7 @@ class Args:
 
     out: Path | None = None
     """JSON file to write; nothing is written if not given."""
-    rounds: int = 15
+    rounds: int = 30
     """Rounds of measurements; the median is reported."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -54,6 +54,7 @@ def main() -> None:
 
     from nexus_rl.processes import resolve_device
 
+    cli.keep_freed_memory()
     device = resolve_device(args.device)
     every = os.cpu_count() or 1
     result: dict[str, Any] = {
@@ -83,33 +84,39 @@ def measure(device: Any, args: Args) -> dict[str, Any]:
     jobs["rho 0.2"] = training_step(64, 0.2, args.seed, device)
     for batch in ENCODED:
         jobs[f"encode {batch}"] = encoding(batch, args.seed, device)
-    seconds = median_seconds(jobs, args.rounds, device)
-    rate = 2 * MATMUL**3 / seconds["matmul"]
+    taken = seconds_by_round(jobs, args.rounds, device)
     flops = flops_per_sample(args.seed, device)
+    work = 2 * MATMUL**3 / flops  # of a matmul, in training samples
     training = {}
     for batch in BATCHES:
-        speed = batch / seconds[f"train {batch}"]
+        fraction = ratio(taken["matmul"], taken[f"train {batch}"]) * batch / work
         training[str(batch)] = {
-            "samples_per_second": round(speed),
-            "fraction_of_matmul_rate": round(speed * flops / rate, 3),
+            "samples_per_second": round(batch / median(taken[f"train {batch}"])),
+            "fraction_of_matmul_rate": round(fraction, 3),
         }
     return {
-        "matmul_gflops": round(rate / 1e9, 1),
+        "matmul_gflops": round(2 * MATMUL**3 / median(taken["matmul"]) / 1e9, 1),
         "mflop_per_sample": round(flops / 1e6, 2),
         "training_by_batch": training,
         "dropout_cost_percent": round(
-            100 * (seconds["rho 0.2"] / seconds["rho 0"] - 1), 2
+            100 * (ratio(taken["rho 0.2"], taken["rho 0"]) - 1), 2
         ),
         "encode_ms_by_batch": {
-            str(batch): round(1e3 * seconds[f"encode {batch}"], 3) for batch in ENCODED
+            str(batch): round(1e3 * median(taken[f"encode {batch}"]), 3)
+            for batch in ENCODED
         },
     }
 
 
-def median_seconds(
+def ratio(some: list[float], others: list[float]) -> float:
+    """Median of the quotients within each round: a machine's drift cancels out."""
+    return median([a / b for a, b in zip(some, others, strict=True)])
+
+
+def seconds_by_round(
     jobs: dict[str, Callable[[], object]], rounds: int, device: Any
-) -> dict[str, float]:
-    """Seconds of one call of each job, which take turns."""
+) -> dict[str, list[float]]:
+    """Seconds of one call of each job in each round; the jobs take turns."""
     import torch
 
     def wait() -> None:
@@ -128,7 +135,7 @@ def median_seconds(
             wait()
             if round_ > 0:  # the first round warms up
                 taken[name].append((time.perf_counter() - start) / repeats)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def new_model(rho: float, seed: int, device: Any) -> MultimodalVAE:
@@ -196,8 +203,9 @@ def peak_memory() -> dict[str, int]:
 
 # Nine tenths go to validation, to keep it short: memory does not depend on steps.
 TRAIN = """
-from benchmark import made_up, new_model
+from benchmark import cli, made_up, new_model
 from nexus_rl import TrainConfig, train
+cli.keep_freed_memory()
 data, model = made_up(60_000, 0, "cpu"), new_model(0.1, 0, "cpu")
 config = TrainConfig(epochs=1, validation_fraction=0.9, device="cpu")
 train(model, data, config, out=FOLDER)
@@ -207,7 +215,7 @@ train(model, data, config, out=FOLDER)
 def run_child(code: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         code = code.replace("FOLDER", repr(f"{folder}/run"))
-        report = f"import resource\n{code}\nprint({PEAK})"
+        report = f"{code}\nprint({PEAK})"
         run = subprocess.run(
             [sys.executable, "-c", report],
             cwd=Path(__file__).parent,
@@ -218,7 +226,8 @@ def run_child(code: str) -> int:
     return int(run.stdout.split()[-1]) // 1024
 
 
-PEAK = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+# Not getrusage: a child inherits the peak of the process that started it.
+PEAK = "next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1]"
 
 
 if __name__ == "__main__":

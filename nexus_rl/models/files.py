@@ -33,7 +33,9 @@ def save(model: MultimodalVAE, folder: Path) -> None:
         "frozen": [n for n, bottom in model.bottoms.items() if bottom.frozen],
         "own_networks": list(model.own_networks),
     }
-    weights = {name: t.detach().cpu() for name, t in model.state_dict().items()}
+    weights = {
+        name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()
+    }
     write_json(folder / "config.json", description)
     write_atomic(folder / "model.safetensors", to_bytes(weights))
 
