@@ -8,7 +8,6 @@ compared is compared within a round, so that a busy machine disturbs it least.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from nexus_rl import cli
-from nexus_rl.files import write_json
+from nexus_rl.files import write_atomic, write_json
 
 if TYPE_CHECKING:
     from nexus_rl.models import MultimodalVAE
@@ -67,9 +66,49 @@ def main() -> None:
         torch.set_num_threads(threads)
         result["threads"][str(threads)] = measure(device, args)
     result["memory_mb"] = peak_memory()
+    page = table(result)
     if args.out is not None:
         write_json(args.out, result)
-    print(json.dumps(result, indent=2))
+        write_atomic(args.out.with_suffix(".md"), page.encode())
+    print(page)
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures in Markdown."""
+    counts = list(result["threads"])
+    rows: dict[str, list[Any]] = {}
+
+    def add(name: str, value: Any) -> None:
+        rows.setdefault(name, []).append(value)
+
+    for figures in result["threads"].values():
+        add("float32 matmul, GFLOP/s", figures["matmul_gflops"])
+        for batch, training in figures["training_by_batch"].items():
+            add(f"training at batch {batch}, samples/s", training["samples_per_second"])
+            share = training["fraction_of_matmul_rate"]
+            add(f"training at batch {batch}, share of the matmul rate", share)
+        add("forced perceptual dropout, % of a step", figures["dropout_cost_percent"])
+        for batch, ms in figures["encode_ms_by_batch"].items():
+            add(f"encoding a batch of {batch}, ms", ms)
+    return "\n".join(
+        [
+            f"{result['machine']}, {result['device']}; medians of {result['rounds']} "
+            "rounds; image and label, two levels, "
+            f"{figures['mflop_per_sample']} MFLOP a training sample.",
+            "",
+            "| threads | " + " | ".join(counts) + " |",
+            "| --- |" + " ---: |" * len(counts),
+            *(
+                f"| {name} | " + " | ".join(map(str, values)) + " |"
+                for name, values in rows.items()
+            ),
+            "",
+            f"Peak memory: {result['memory_mb']['train_on_60000_images']} MB while "
+            "training on 60,000 images, of which importing torch takes "
+            f"{result['memory_mb']['import_torch']} MB.",
+            "",
+        ]
+    )
 
 
 def measure(device: Any, args: Args) -> dict[str, Any]:
