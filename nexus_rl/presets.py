@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nexus_rl.config import ModelConfig, TrainConfig
+from nexus_rl.errors import UserError
+
+
+@dataclass(frozen=True)
+class TopConfig:
+    """Training the top level after the bottoms, on their cached posteriors."""
+
+    top_epochs: int = 0
+    """Epochs of the top level after --epochs of the bottoms; 0: all is one stage."""
+    top_batch_size: int = 512
+    """Rows a step of the top level."""
+    top_learning_rate: float = 3e-3
+    """Adam's step size for the top level."""
+
+    def __post_init__(self) -> None:
+        if self.top_epochs < 0:
+            raise UserError(f"top_epochs must not be negative, got {self.top_epochs}")
+
+    def stages(self, train: TrainConfig) -> tuple[TrainConfig, TrainConfig]:
+        """What stage bottom and stage top are trained with."""
+        top = replace(
+            train,
+            stage="top",
+            epochs=self.top_epochs,
+            batch_size=self.top_batch_size,
+            learning_rate=self.top_learning_rate,
+        )
+        return replace(train, stage="bottom"), top
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A model's and its training's settings."""
+    """Settings of a model, of its training, and of an environment's sensors.
+
+    ``sensors`` maps a sensor's name to fields of its ``Modality``.
+    """
 
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    top: TopConfig = TopConfig()
+    sensors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+
+# For agents the latent must be precise: little posterior noise below, dropout in half
+# of the rows and an alignment term above.
+_ENVIRONMENT = Preset(
+    ModelConfig(latent_dim=10, rho=0.5, align=3.0, beta=0.1, width=128),
+    TrainConfig(
+        epochs=20,
+        batch_size=128,
+        learning_rate=2e-3,
+        schedule="one_cycle",
+        warmup_epochs=0,
+    ),
+    TopConfig(top_epochs=20),
+)
+_SOUND = {"width": 64, "latent_dim": 8, "weight": 100, "beta": 0.1, "top_weight": 10}
 
 PRESETS: dict[str, Preset] = {
     # Section 6.2 and Table B.8: two modalities, 100 epochs.
@@ -26,4 +76,31 @@ PRESETS: dict[str, Preset] = {
     "paper_sound": Preset(train=TrainConfig(stage="bottom", warmup_epochs=0)),
     # A few minutes on a laptop.
     "demo": Preset(train=TrainConfig(epochs=5, warmup_epochs=2)),
+    # Any environment, from what its observation space says.
+    "environment": _ENVIRONMENT,
+    # The sounding pendulum.
+    "pendulum": replace(
+        _ENVIRONMENT,
+        sensors={
+            "image": {
+                "kind": "frames",
+                "latent_dim": 16,
+                "beta": 0.05,
+                "top_weight": 10,
+            },
+            "sound": _SOUND,
+        },
+    ),
 }
+
+# The preset of an environment or data set that has one of its own, by the end of its
+# name without the version.
+_DEFAULTS = {"MultimodalPendulum": "pendulum"}
+
+
+def default_preset(env: str | None) -> str:
+    """The preset for environment ``env``, or for data sets where it is None."""
+    if env is None:
+        return "paper"
+    name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
+    return _DEFAULTS.get(name, "environment")

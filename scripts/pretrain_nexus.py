@@ -1,5 +1,7 @@
 """Train a model without labels or rewards: data in, checkpoint and picture out.
 
+    python scripts/pretrain_nexus.py                 # the sounding pendulum, simulated
+    python scripts/pretrain_nexus.py --env envs:nexus_rl/HyperHot-v0
     python scripts/pretrain_nexus.py --dataset fashion_mnist --preset paper
     python scripts/pretrain_nexus.py --dataset mnist --epochs 5 --out runs/mnist
     python scripts/pretrain_nexus.py --resume runs/mnist
@@ -13,7 +15,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -21,19 +23,29 @@ from nexus_rl import cli
 from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json
-from nexus_rl.presets import PRESETS
+from nexus_rl.presets import PRESETS, TopConfig, default_preset
+
+if TYPE_CHECKING:
+    from nexus_rl.data import Dataset
+    from nexus_rl.models import MultimodalVAE
+
+PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
 
 
 @dataclass(frozen=True)
 class Args:
     """Train a model; see also the presets."""
 
-    dataset: str = "fashion_mnist"
-    """mnist or fashion_mnist."""
-    preset: str = "paper"
-    """Defaults of all other options: paper, paper_single_level, demo, ..."""
+    env: str | None = None
+    """Gymnasium id of an environment with Dict observations, to simulate data with;
+    the sounding pendulum if neither this nor --dataset is given."""
+    dataset: str | None = None
+    """mnist or fashion_mnist, instead of an environment."""
+    preset: str = ""
+    """Defaults of all other options: paper, paper_single_level, demo, pendulum,
+    environment ...; the one that fits the data if not given."""
     out: Path | None = None
-    """Folder of the run; runs/DATASET if not given."""
+    """Folder of the run; runs/NAME if not given."""
     resume: Path | None = None
     """Folder of an interrupted run to go on with; --epochs may be raised."""
     overwrite: bool = False
@@ -41,64 +53,108 @@ class Args:
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Model whose bottom level is copied and frozen (for --stage top)."""
     data_dir: Path | None = None
-    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download."""
+    """Where the data files are, otherwise NEXUS_RL_DATA, the cache, a download; for
+    an environment where simulated data are kept, otherwise runs/data."""
+    rows: int = 20_000
+    """Observations to simulate in an environment."""
     threads: int = 0
     """CPU threads; 0: as many as there are cores."""
     model: Annotated[ModelConfig, tyro.conf.arg(name="")] = ModelConfig()
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
+    top: Annotated[TopConfig, tyro.conf.arg(name="")] = TopConfig()
+
+    @property
+    def name(self) -> str:
+        return self.dataset or short_name(self.env or PENDULUM)
 
     @property
     def folder(self) -> Path:
-        return self.resume or self.out or Path("runs") / self.dataset
+        return self.resume or self.out or Path("runs") / self.name
 
     @property
     def fixed(self) -> dict[str, Any]:
         """What may not change when a run is continued, and is noted in its folder."""
         return {
+            "env": self.env,
             "dataset": self.dataset,
             "preset": self.preset,
             "from": str(self.from_) if self.from_ else None,
+            "rows": self.rows,
             "model": asdict(self.model),
+            "top": asdict(self.top),
         }
 
     @property
     def notes(self) -> dict[str, Any]:
         where = str(self.data_dir.resolve()) if self.data_dir else None
-        return {**self.fixed, "data_dir": where}
+        return {**self.fixed, "data_dir": where, "settings": asdict(self.train)}
+
+
+def short_name(env: str) -> str:
+    """envs:nexus_rl/MultimodalPendulum-v0 is multimodal_pendulum."""
+    name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def bottoms_of(folder: Path) -> Path:
+    """Where the bottoms of a run in two stages are trained."""
+    return folder.with_name(f"{folder.name}_bottoms")
 
 
 def parse(argv: list[str]) -> Args:
-    first = cli.given(["preset", "resume"], argv)
+    first = cli.given(["preset", "resume", "env", "dataset"], argv)
     if "resume" in first:
-        saved = saved_args(Path(first["resume"]))
-        args = tyro.cli(Args, description=__doc__, args=argv, default=saved)
-        for name, value in args.fixed.items():
-            if value != saved.fixed[name]:
-                raise UserError(
-                    f"{args.folder} was started with {name} {saved.fixed[name]}; a "
-                    "continued run keeps it: leave the option out"
-                )
-        if args.out or args.overwrite:
-            raise UserError(
-                "--resume goes on in its own folder: leave out --out and --overwrite"
-            )
-        return args
-    name = first.get("preset", "paper")
+        return parse_resumed(argv, Path(first["resume"]))
+    env = None if "dataset" in first else first.get("env", PENDULUM)
+    name = first.get("preset", default_preset(env))
     preset = choose(name, PRESETS, "preset")
-    default = Args(preset=name, model=preset.model, train=preset.train)
-    return tyro.cli(Args, description=__doc__, args=argv, default=default)
+    default = Args(
+        env=env,
+        preset=name,
+        model=preset.model,
+        train=preset.train,
+        top=preset.top,
+    )
+    args: Args = tyro.cli(Args, description=__doc__, args=argv, default=default)
+    if args.env and args.dataset:
+        raise UserError("give --env or --dataset, not both")
+    return args
+
+
+def parse_resumed(argv: list[str], folder: Path) -> Args:
+    saved = saved_args(folder)
+    args: Args = tyro.cli(Args, description=__doc__, args=argv, default=saved)
+    for name, value in args.fixed.items():
+        if value != saved.fixed[name]:
+            raise UserError(
+                f"{args.folder} was started with {name} {saved.fixed[name]}; a "
+                "continued run keeps it: leave the option out"
+            )
+    if args.out or args.overwrite:
+        raise UserError(
+            "--resume goes on in its own folder: leave out --out and --overwrite"
+        )
+    return args
 
 
 def saved_args(folder: Path) -> Args:
-    run = read_json(folder / "run.json", "training run")
+    begun = bottoms_of(folder) / "run.json"
+    path = folder / "run.json"
+    run = read_json(
+        path if path.exists() or not begun.exists() else begun, "training run"
+    )
+    top = TopConfig(**run["top"])
     return Args(
+        env=run["env"],
         dataset=run["dataset"],
         preset=run["preset"],
         resume=folder,
         from_=Path(run["from"]) if run["from"] else None,
         data_dir=Path(run["data_dir"]) if run["data_dir"] else None,
+        rows=run["rows"],
         model=ModelConfig(**run["model"]),
-        train=TrainConfig(**run["train"]),
+        train=TrainConfig(**run["settings" if top.top_epochs else "train"]),
+        top=top,
     )
 
 
@@ -106,53 +162,106 @@ def main() -> int:
     args = parse(sys.argv[1:])
     print("loading torch and the data ...", flush=True)
     # After parsing, so that --help and mistakes answer at once.
-    from tqdm import tqdm
-
-    from nexus_rl.data import load_dataset
     from nexus_rl.distributed import rank
-    from nexus_rl.training import train
+    from nexus_rl.models.files import load_model
 
     cli.use_threads(args.threads)
     cli.join_processes(args.train.device)
-    dataset = load_dataset(args.dataset, data_dir=args.data_dir)
+    dataset = load_data(args)
+    if args.top.top_epochs == 0:
+        source = load_model(args.from_) if args.from_ else None
+        finished = train_stage(args, dataset, args.train, args.folder, source)
+    else:
+        bottom, top = args.top.stages(args.train)
+        below = bottoms_of(args.folder)
+        begun = (below / "run.json").exists()
+        if begun and args.resume is None and not args.overwrite:
+            raise UserError(
+                f"{below} already holds the bottoms of a run: continue it with "
+                f"--resume {args.folder}, or replace it with --overwrite"
+            )
+        finished = train_stage(args, dataset, bottom, below) and train_stage(
+            args, dataset, top, args.folder, load_model(below)
+        )
+    if rank() != 0:
+        return 0
+    if not finished:
+        print(
+            f"interrupted and saved; go on with: {sys.argv[0]} --resume {args.folder}"
+        )
+        return 130
+    last = args.top.top_epochs or args.train.epochs
+    picture = args.folder / "pictures" / f"epoch_{last:03d}.png"
+    print(f"checkpoint: {args.folder}\npicture:    {picture}")
+    return 0
+
+
+def train_stage(
+    args: Args,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    bottoms: MultimodalVAE | None = None,
+) -> bool:
+    """Trains in ``folder``, or goes on there; False if it was interrupted."""
+    from tqdm import tqdm
+
+    from nexus_rl.training import train
+
+    resume = args.resume is not None and (folder / "run.json").exists()
     result = train(
-        build(args, dataset),
+        build(args, dataset, config, folder if resume else None, bottoms),
         dataset,
-        args.train,
-        out=args.folder,
-        resume=args.resume is not None,
+        config,
+        out=folder,
+        resume=resume,
         overwrite=args.overwrite,
         progress=True,
         notes=args.notes,
         on_epoch=lambda record: tqdm.write(describe(record)),
     )
-    if rank() != 0:
-        return 0
-    if result.interrupted:
-        print(
-            f"interrupted and saved; go on with: {sys.argv[0]} --resume {args.folder}"
-        )
-        return 130
-    picture = args.folder / "pictures" / f"epoch_{args.train.epochs:03d}.png"
-    print(f"checkpoint: {args.folder}\npicture:    {picture}")
-    return 0
+    return not result.interrupted
 
 
-def build(args: Args, dataset: Any) -> Any:
+def load_data(args: Args) -> Dataset:
+    if args.dataset is not None:
+        from nexus_rl.data import load_dataset
+
+        return load_dataset(args.dataset, data_dir=args.data_dir)
+    from nexus_rl.data.simulate import simulate
+
+    seed = args.train.seed
+    kept = args.data_dir or Path("runs") / "data"
+    return simulate(
+        args.env or PENDULUM,
+        args.rows,
+        seed=seed,
+        out=kept / f"{args.name}_{args.rows}_{seed}",
+        sensors=PRESETS[args.preset].sensors,
+        progress=True,
+    )
+
+
+def build(
+    args: Args,
+    dataset: Dataset,
+    config: TrainConfig,
+    begun: Path | None,
+    bottoms: MultimodalVAE | None,
+) -> MultimodalVAE:
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
 
-    if args.resume is not None and (args.resume / "config.json").exists():
-        return load_model(args.resume)
+    if begun is not None and (begun / "config.json").exists():
+        return load_model(begun)
     options = asdict(args.model)
     name = options.pop("model")
-    model = make_model(name, dataset.modalities, seed=args.train.seed, **options)
-    if args.train.stage == "top" and args.from_ is None:
+    model = make_model(name, dataset.modalities, seed=config.seed, **options)
+    if config.stage == "top" and bottoms is None:
         raise UserError("--stage top needs the model with the bottoms: --from FOLDER")
-    if args.from_ is not None:
-        source = load_model(args.from_)
+    if bottoms is not None:
         for modality in dataset.modalities:
-            model.freeze_bottom(modality.name, source)
+            model.freeze_bottom(modality.name, bottoms)
     return model
 
 

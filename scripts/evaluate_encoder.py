@@ -1,0 +1,173 @@
+"""Measure what z_sigma knows of an environment's true state, for every subset.
+
+    python scripts/evaluate_encoder.py --model runs/multimodal_pendulum
+
+Probes are fitted with all sensors and applied with some missing. Writes probe.json,
+and a table and a plot made from it. Several models make one page, with the spread
+over them (for instance seeds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import tyro
+
+from nexus_rl import cli
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class Args:
+    """Which models, and how much to simulate."""
+
+    model: tuple[Path, ...] = (Path("runs/multimodal_pendulum"),)
+    """Folders of models, all trained on the same environment."""
+    env: str | None = None
+    """Gymnasium id; what the model was trained on if not given."""
+    rows: int = 20_000
+    """Observations to simulate; a fifth of them is the test set."""
+    seed: int = 1000
+    """Seeds the simulation and the probes; another than that of training."""
+    out: Path | None = None
+    """Folder for the results; the first model's own if not given."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    threads: int = 0
+    """CPU threads; 0: as many as there are cores."""
+
+
+def main() -> None:
+    args = tyro.cli(Args, description=__doc__)
+    cli.use_threads(args.threads)
+    env = args.env or environment_of(args.model[0])
+    models = [evaluate(folder, env, args) for folder in args.model]
+    result = {"env": env, "rows": args.rows, "seed": args.seed, "models": models}
+    out = args.out or args.model[0]
+    write_json(out / "probe.json", result)
+    page = table(result)
+    write_atomic(out / "probe.md", page.encode())
+    write_atomic(out / "probe.png", plot(result))
+    print(f"{page}\nplot: {out / 'probe.png'}")
+
+
+def environment_of(folder: Path) -> str:
+    env = read_json(folder / "run.json", "training run").get("env")
+    if env is None:
+        raise UserError(f"{folder} was not trained on an environment; name one: --env")
+    return str(env)
+
+
+def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
+    """Probe results of one model."""
+    import torch
+
+    from nexus_rl.data.rollouts import gather
+    from nexus_rl.models.files import load_model
+    from nexus_rl.probes import probe
+    from nexus_rl.processes import resolve_device
+
+    model = load_model(folder, device=str(resolve_device(args.device)))
+    rollouts = gather(env, args.rows, seed=args.seed)
+    state = rollouts.state
+    if state is None:
+        raise UserError(f"{env} does not tell its true state: info has no 'state'")
+    observations = rollouts.observations()
+    # By episode: neighbouring rows must not lie on both sides.
+    episode = torch.from_numpy(rollouts.columns["episode"].copy())
+    test = episode % 5 == 0
+    parts = [
+        (
+            {name: data[rows] for name, data in observations.items()},
+            state[rows].flatten(1),
+        )
+        for rows in (~test, test)
+    ]
+    rows = probe(model, parts[0], parts[1], seed=args.seed)
+    config = read_json(folder / "config.json", "model description")["model"]
+    return {"config": config, "rows": [asdict(row) for row in rows]}
+
+
+def averaged(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a subset: each figure's least value over the models, and its mean."""
+    by_subset = zip(*(model["rows"] for model in result["models"]), strict=True)
+    pages = []
+    for rows in by_subset:
+        variables = list(zip(*(row["r2"] for row in rows), strict=True))
+        ridges = list(zip(*(row["ridge_r2"] for row in rows), strict=True))
+        distances = [row["distance"] for row in rows]
+        pages.append(
+            {
+                "given": ", ".join(rows[0]["given"]),
+                "r2": [mean(values) for values in variables],
+                "worst": [min(values) for values in variables],
+                "ridge": [mean(values) for values in ridges],
+                "distance": mean(distances),
+                "furthest": max(distances),
+            }
+        )
+    return pages
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures in Markdown."""
+    pages, count = averaged(result), len(result["models"])
+    size = len(pages[0]["r2"])
+    config = result["models"][0]["config"]
+    said = ", ".join(f"{name} {value}" for name, value in config.items())
+    lines = [
+        f"R2 of {size} state variables of {result['env']}, probes fitted with all "
+        f"sensors; mean (worst) over {count} models. distance: of z(subset) from "
+        "z(all), in spreads of z, mean (worst).",
+        "",
+        "| given |"
+        + "".join(f" state {k} |" for k in range(size))
+        + "".join(f" ridge {k} |" for k in range(size))
+        + " distance |",
+        "| --- |" + " ---: |" * (2 * size + 1),
+    ]
+    for page in pages:
+        cells = [
+            f"{value:.4f} ({worst:.4f})"
+            for value, worst in zip(page["r2"], page["worst"], strict=True)
+        ]
+        cells += [f"{value:.3f}" for value in page["ridge"]]
+        cells.append(f"{page['distance']:.3f} ({page['furthest']:.3f})")
+        lines.append(f"| {page['given']} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"Model: {said}.", ""])
+
+
+def plot(result: dict[str, Any]) -> bytes:
+    """Bars of R2 by subset and of the distance, as a PNG."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    pages = averaged(result)
+    names = [page["given"].replace(", ", "\n") for page in pages]
+    size = len(pages[0]["r2"])
+    figure = Figure(figsize=(4 + 1.2 * len(pages), 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[2, 1])
+    for k in range(size):
+        place = [i + (k - (size - 1) / 2) * 0.8 / size for i in range(len(pages))]
+        heights = [max(page["r2"][k], 0) for page in pages]
+        left.bar(place, heights, 0.8 / size, label=f"state {k}")
+    left.set(xticks=range(len(pages)), xticklabels=names, ylim=(0, 1.02))
+    left.set_title("R2 of the true state from z_sigma", fontsize=10)
+    left.legend(fontsize=8, loc="lower right")
+    right.bar(
+        range(len(pages)), [page["distance"] for page in pages], 0.6, color="grey"
+    )
+    right.set(xticks=range(len(pages)), xticklabels=names)
+    right.set_title("distance from z(all)", fontsize=10)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
+
+
+if __name__ == "__main__":
+    cli.run(main)
