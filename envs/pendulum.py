@@ -38,6 +38,7 @@ class PendulumBase(RenderedEnv[Action]):
     metadata = render_metadata(round(1 / DT))
     max_torque = MAX_TORQUE
     state_features = staticmethod(state_features)
+    state_names = ("cos", "sin", "velocity")  # of info["state"]
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nexus_rl.errors import UserError
 
-Likelihood = Literal["squared_error", "optimal_sigma", "categorical"]
+Likelihood = Literal["squared_error", "optimal_sigma", "bernoulli", "categorical"]
 
 # Bottom latent sizes of the paper (section 6.2, 6.4), used where none is given.
 LATENT_DIMS = {"image": 64, "frames": 16, "vector": 16, "spectrogram": 128, "label": 5}

@@ -61,7 +61,9 @@ def draw(
         for title, values in rows:
             line = next(axes)
             line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
-            for ax, value, truth in zip(line, values, rows[0][1], strict=True):
+            data = rows[0][1]
+            truths = [None] * len(data) if values is data else data
+            for ax, value, truth in zip(line, values, truths, strict=True):
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
                 _show(ax, modality, value, truth, classes)
@@ -92,23 +94,35 @@ def _rows(
 
 
 def _height(modality: Modality) -> float:
+    if modality.kind in ("image", "frames"):
+        channels, height, width = modality.shape
+        return height / (width if _coloured(modality) else channels * width)
     return {"label": 0.32, "vector": 0.6}.get(modality.kind, 1.0)
 
 
+def _coloured(modality: Modality) -> bool:
+    return modality.kind == "image" and modality.shape[0] == 3
+
+
 def _show(
-    ax: Axes, modality: Modality, value: Tensor, truth: Tensor, classes: Sequence[str]
+    ax: Axes,
+    modality: Modality,
+    value: Tensor,
+    truth: Tensor | None,
+    classes: Sequence[str],
 ) -> None:
     array = value.cpu().numpy()
     if modality.categorical:
         best = int(array.argmax())
         name = classes[best] if classes else str(best)
-        colour = RIGHT if best == int(truth.argmax()) else WRONG
-        certain = bool(array.max() == 1)
-        text = name if certain else f"{name}\n{array[best]:.0%}"
+        text, colour = name, INK
+        if truth is not None:
+            text = f"{name}\n{array[best]:.0%}"
+            colour = RIGHT if best == int(truth.argmax()) else WRONG
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=colour)
     elif modality.kind in ("image", "frames"):
         low, high = modality.low, modality.high
-        if modality.kind == "image" and len(array) == 3:
+        if _coloured(modality):
             ax.imshow(((array - low) / (high - low)).transpose(1, 2, 0))
         else:
             side_by_side = np.concatenate(array, 1)

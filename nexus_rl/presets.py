@@ -84,6 +84,7 @@ PRESETS: dict[str, Preset] = {
         sensors={
             "image": {
                 "kind": "frames",
+                "likelihood": "bernoulli",
                 "latent_dim": 16,
                 "beta": 0.05,
                 "top_weight": 10,

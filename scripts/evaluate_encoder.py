@@ -46,7 +46,13 @@ def main() -> None:
     cli.use_threads(args.threads)
     env = args.env or environment_of(args.model[0])
     models = [evaluate(folder, env, args) for folder in args.model]
-    result = {"env": env, "rows": args.rows, "seed": args.seed, "models": models}
+    result = {
+        "env": env,
+        "state": state_names(env, len(models[0]["rows"][0]["r2"])),
+        "rows": args.rows,
+        "seed": args.seed,
+        "models": models,
+    }
     out = args.out or args.model[0]
     write_json(out / "probe.json", result)
     page = table(result)
@@ -60,6 +66,15 @@ def environment_of(folder: Path) -> str:
     if env is None:
         raise UserError(f"{folder} was not trained on an environment; name one: --env")
     return str(env)
+
+
+def state_names(env: str, size: int) -> list[str]:
+    """Names of the state's variables: ``state_names`` of the environment, if any."""
+    from nexus_rl.data.rollouts import opened
+
+    with opened(env) as recorded:
+        names = getattr(recorded.env.unwrapped, "state_names", ())
+    return list(names) if len(names) == size else [f"state {k}" for k in range(size)]
 
 
 def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
@@ -120,13 +135,13 @@ def table(result: dict[str, Any]) -> str:
     config = result["models"][0]["config"]
     said = ", ".join(f"{name} {value}" for name, value in config.items())
     lines = [
-        f"R2 of {size} state variables of {result['env']}, probes fitted with all "
+        f"R2 of the state of {result['env']}, probes fitted with all "
         f"sensors; mean (worst) over {count} models. distance: of z(subset) from "
         "z(all), in spreads of z, mean (worst).",
         "",
         "| given |"
-        + "".join(f" state {k} |" for k in range(size))
-        + "".join(f" ridge {k} |" for k in range(size))
+        + "".join(f" {name} |" for name in result["state"])
+        + "".join(f" ridge: {name} |" for name in result["state"])
         + " distance |",
         "| --- |" + " ---: |" * (2 * size + 1),
     ]
@@ -155,7 +170,7 @@ def plot(result: dict[str, Any]) -> bytes:
     for k in range(size):
         place = [i + (k - (size - 1) / 2) * 0.8 / size for i in range(len(pages))]
         heights = [max(page["r2"][k], 0) for page in pages]
-        left.bar(place, heights, 0.8 / size, label=f"state {k}")
+        left.bar(place, heights, 0.8 / size, label=result["state"][k])
     left.set(xticks=range(len(pages)), xticklabels=names, ylim=(0, 1.02))
     left.set_title("R2 of the true state from z_sigma", fontsize=10)
     left.legend(fontsize=8, loc="lower right")

@@ -67,10 +67,13 @@ class Bottom(nn.Module):
         output = self.output(code)
         if self.modality.categorical:
             return output.softmax(1)
+        if self.modality.likelihood == "bernoulli":
+            output = output.sigmoid()
         return self.modality.denormalise(output)
 
     def _activate(self, raw: Tensor) -> Tensor:
-        return raw.float() if self.modality.categorical else raw.float().sigmoid()
+        logits = self.modality.likelihood in ("bernoulli", "categorical")
+        return raw.float() if logits else raw.float().sigmoid()
 
     def _data_loss(self, output: Tensor, x: Tensor) -> Tensor:
         return likelihoods.OF_DATA[self.modality.likelihood](output, x)
