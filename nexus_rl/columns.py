@@ -85,6 +85,9 @@ def check(model: MultimodalVAE, columns: Columns, config: TrainConfig) -> None:
             f"batch_size {config.batch_size} leaves some of {world_size()} processes "
             "fewer than two rows"
         )
+    frozen = all(bottom.frozen for _, bottom in model.bottom_items())
+    if config.stage == "bottom" and frozen:
+        raise UserError("stage 'bottom' has nothing to train: every bottom is frozen")
     used = rows_of(columns) * (1 - config.validation_fraction)
     if used < 2 * world_size():
         raise UserError(f"{rows_of(columns)} rows of data are too few to train on")

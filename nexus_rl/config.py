@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
-from nexus_rl.errors import UserError
+from nexus_rl.errors import UserError, choose
 
 Stage = Literal["joint", "bottom", "top"]
+
+
+def check_fields(config: object) -> None:
+    """Raises ``UserError`` unless each field of a dataclass is of its annotated type.
+
+    Knows int, finite float, bool, str and literals; leaves other types alone.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal:
+            choose(str(value), dict.fromkeys(map(str, get_args(kind))), name)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if kind is int and not whole:
+            raise UserError(f"{name} must be a whole number, got {value!r}")
+        number = whole or isinstance(value, float)
+        if kind is float and not (number and math.isfinite(value)):
+            raise UserError(f"{name} must be a finite number, got {value!r}")
+        if kind in (bool, str) and not isinstance(value, kind):
+            raise UserError(f"{name} must be a {kind.__name__}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,7 @@ class ModelConfig:
     """What nexus0 puts in place of a missing message."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.levels not in (1, 2):
             raise UserError(f"levels must be 1 or 2, got {self.levels}")
         if not 0 <= self.rho <= 1:
@@ -77,6 +97,7 @@ class TrainConfig:
     """Draw the picture every so many epochs; 0: only at the end."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for field, least in (
             ("epochs", 1),
             ("batch_size", 2),

@@ -24,6 +24,12 @@ def rank() -> int:
     return dist.get_rank() if _active() else 0
 
 
+def wait_for_all() -> None:
+    """Returns when every process has come here."""
+    if _active():
+        dist.barrier()
+
+
 def _active() -> bool:
     return dist.is_available() and dist.is_initialized()
 

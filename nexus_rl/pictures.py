@@ -128,7 +128,10 @@ def _show(
             side_by_side = np.concatenate(array, 1)
             ax.imshow(side_by_side, cmap="gray", vmin=low, vmax=high)
     elif modality.kind == "spectrogram":
-        ax.imshow(array[0].T, origin="lower", aspect="auto", cmap="magma")
+        low, high = modality.low, modality.high
+        ax.imshow(
+            array[0].T, "magma", origin="lower", aspect="auto", vmin=low, vmax=high
+        )
     else:
         ax.plot(array.flatten(), color=INK, linewidth=0.8)
         ax.set_ylim(modality.low, modality.high)

@@ -61,7 +61,7 @@ _ENVIRONMENT = Preset(
         schedule="one_cycle",
         warmup_epochs=0,
     ),
-    TopConfig(top_epochs=20),
+    TopConfig(top_epochs=40),
 )
 _SOUND = {"width": 64, "latent_dim": 8, "weight": 100, "beta": 0.1, "top_weight": 10}
 

@@ -114,7 +114,7 @@ class _Standard:
 def _fit(x: Tensor, y: Tensor, seed: int, epochs: int) -> nn.Module:
     """Two hidden layers of 128, Adam with a one-cycle schedule."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         net = nn.Sequential(
             nn.Linear(x.shape[1], 128),
             nn.SiLU(),

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -43,6 +44,9 @@ OWN = (
     "pictures",
     "evaluation.json",
     "evaluation.md",
+    "probe.json",
+    "probe.md",
+    "probe.png",
     "run.json",
 )
 # What a run leaves that was killed while it wrote its first file.
@@ -59,9 +63,13 @@ class RunFolder:
         self._scalars: Any = None
 
     def start(
-        self, config: TrainConfig, notes: dict[str, Any], overwrite: bool
+        self,
+        config: TrainConfig,
+        trained: dict[str, Any],
+        notes: dict[str, Any],
+        overwrite: bool,
     ) -> None:
-        """Claims the folder for a new run.
+        """Claims the folder for a new run; ``trained`` describes model and data.
 
         Raises ``UserError`` if it holds another run (unless ``overwrite``) or
         anything else.
@@ -81,11 +89,17 @@ class RunFolder:
                     f"{self.path} already holds a run: continue it with --resume "
                     f"{self.path}, or replace it with --overwrite"
                 )
-            self._clear()
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "run.json", {"train": asdict(config), **notes})
+            self.clear()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {self.path}: {error.strerror}; choose another"
+            ) from None
+        run = {"train": asdict(config), "trained": trained, **notes}
+        write_json(self.path / "run.json", run)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Deletes what a run writes and nothing else, what makes it a run last."""
         for name in OWN:
             own = self.path / name
@@ -94,7 +108,7 @@ class RunFolder:
             else:
                 own.unlink(missing_ok=True)
 
-    def go_on(self, config: TrainConfig) -> None:
+    def go_on(self, config: TrainConfig, trained: dict[str, Any]) -> None:
         """Records the settings that the run continues with.
 
         Raises ``UserError`` if there is no run, or if it would become another one.
@@ -109,6 +123,19 @@ class RunFolder:
                     f"{self.path} was started with {field} {saved.get(field)}, not "
                     f"{asked[field]}; a continued run may only change {may}"
                 )
+        if asked["epochs"] < saved["epochs"]:
+            raise UserError(
+                f"{self.path} was started with {saved['epochs']} epochs: a continued "
+                "run may have more, not fewer"
+            )
+        # Through JSON and back, where tuples are lists.
+        now, then = json.loads(json.dumps(trained)), run.get("trained", {})
+        for part in then:
+            if now.get(part) != then[part]:
+                raise UserError(
+                    f"{self.path} was started with other {part}: {then[part]}, not "
+                    f"{now.get(part)}"
+                )
         write_json(self.path / "run.json", {**run, "train": asked})
 
     def read_run(self) -> dict[str, Any]:
@@ -120,9 +147,15 @@ class RunFolder:
         """The saved training state, or None if the run had not begun."""
         if not self.state_path.exists():
             return None
-        state: dict[str, Any] = torch.load(
-            self.state_path, map_location="cpu", weights_only=True
-        )
+        try:
+            state: dict[str, Any] = torch.load(
+                self.state_path, map_location="cpu", weights_only=True
+            )
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise UserError(
+                f"{self.state_path} is damaged ({error}); the model beside it may "
+                "still be whole"
+            ) from None
         return state
 
     def save_state(self, state: dict[str, Any]) -> None:

@@ -81,12 +81,15 @@ def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
     """Probe results of one model."""
     import torch
 
-    from nexus_rl.data.rollouts import gather
+    from nexus_rl.data.rollouts import gather, opened
     from nexus_rl.models.files import load_model
     from nexus_rl.probes import probe
     from nexus_rl.processes import resolve_device
+    from nexus_rl.spaces import check_fit
 
     model = load_model(folder, device=str(resolve_device(args.device)))
+    with opened(env) as recorded:
+        check_fit(model, recorded.env.observation_space)
     rollouts = gather(env, args.rows, seed=args.seed)
     state = rollouts.state
     if state is None:
@@ -95,6 +98,8 @@ def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
     # By episode: neighbouring rows must not lie on both sides.
     episode = torch.from_numpy(rollouts.columns["episode"].copy())
     test = episode % 5 == 0
+    if min(test.sum(), (~test).sum()) < 2:
+        raise UserError(f"{args.rows} rows are too few to split by episode: --rows")
     parts = [
         (
             {name: data[rows] for name, data in observations.items()},

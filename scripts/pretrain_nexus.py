@@ -118,6 +118,13 @@ def parse(argv: list[str]) -> Args:
     args: Args = tyro.cli(Args, description=__doc__, args=argv, default=default)
     if args.env and args.dataset:
         raise UserError("give --env or --dataset, not both")
+    if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
+        raise UserError(
+            f"preset {name} trains both stages itself: for one stage alone add "
+            "--top-epochs 0"
+        )
+    if args.from_ is not None and args.train.stage != "top":
+        raise UserError("--from is for --stage top: it fixes the bottom level")
     return args
 
 
@@ -130,6 +137,17 @@ def parse_resumed(argv: list[str], folder: Path) -> Args:
                 f"{args.folder} was started with {name} {saved.fixed[name]}; a "
                 "continued run keeps it: leave the option out"
             )
+    if args.train.seed != saved.train.seed:
+        raise UserError(
+            f"{args.folder} was started with seed {saved.train.seed}, not "
+            f"{args.train.seed}; a continued run keeps it"
+        )
+    begun = (args.folder / "run.json").exists()
+    if args.top.top_epochs and begun and args.train.epochs != saved.train.epochs:
+        raise UserError(
+            f"the bottoms of {args.folder} are finished with {saved.train.epochs} "
+            "epochs: leave out --epochs"
+        )
     if args.out or args.overwrite:
         raise UserError(
             "--resume goes on in its own folder: leave out --out and --overwrite"
@@ -143,7 +161,14 @@ def saved_args(folder: Path) -> Args:
     run = read_json(
         path if path.exists() or not begun.exists() else begun, "training run"
     )
+    if "settings" not in run:
+        raise UserError(f"the run in {folder} was not started by this script")
     top = TopConfig(**run["top"])
+    if top.top_epochs and path.exists() and run["train"]["stage"] == "bottom":
+        whole = folder.with_name(folder.name.removesuffix("_bottoms"))
+        raise UserError(
+            f"{folder} holds the bottoms of a run: go on with --resume {whole}"
+        )
     return Args(
         env=run["env"],
         dataset=run["dataset"],
@@ -162,27 +187,31 @@ def main() -> int:
     args = parse(sys.argv[1:])
     print("loading torch and the data ...", flush=True)
     # After parsing, so that --help and mistakes answer at once.
-    from nexus_rl.distributed import rank
+    from nexus_rl.distributed import rank, wait_for_all
     from nexus_rl.models.files import load_model
 
     cli.use_threads(args.threads)
     cli.join_processes(args.train.device)
-    dataset = load_data(args)
+    if rank() == 0:
+        dataset = load_data(args)
+    wait_for_all()  # the data are simulated once
+    if rank() != 0:
+        dataset = load_data(args)
     if args.top.top_epochs == 0:
-        source = load_model(args.from_) if args.from_ else None
+        started = args.resume is not None and (args.folder / "training.pt").exists()
+        source = load_model(args.from_) if args.from_ and not started else None
         finished = train_stage(args, dataset, args.train, args.folder, source)
     else:
         bottom, top = args.top.stages(args.train)
         below = bottoms_of(args.folder)
-        begun = (below / "run.json").exists()
-        if begun and args.resume is None and not args.overwrite:
-            raise UserError(
-                f"{below} already holds the bottoms of a run: continue it with "
-                f"--resume {args.folder}, or replace it with --overwrite"
-            )
-        finished = train_stage(args, dataset, bottom, below) and train_stage(
-            args, dataset, top, args.folder, load_model(below)
-        )
+        if rank() == 0 and args.resume is None:
+            start_stages(args, below)
+        wait_for_all()
+        finished = train_stage(args, dataset, bottom, below)
+        if finished:
+            wait_for_all()  # until the first process has written the bottoms
+            source = load_model(below)
+            finished = train_stage(args, dataset, top, args.folder, source)
     if rank() != 0:
         return 0
     if not finished:
@@ -196,6 +225,21 @@ def main() -> int:
     return 0
 
 
+def start_stages(args: Args, below: Path) -> None:
+    """Makes way for a new run in two stages; refuses if there is another."""
+    from nexus_rl.run_folder import RunFolder
+
+    for folder in (below, args.folder):
+        if not (folder / "run.json").exists():
+            continue
+        if not args.overwrite:
+            raise UserError(
+                f"{folder} already holds a run: continue it with --resume "
+                f"{args.folder}, or replace it with --overwrite"
+            )
+        RunFolder(folder).clear()
+
+
 def train_stage(
     args: Args,
     dataset: Dataset,
@@ -206,9 +250,11 @@ def train_stage(
     """Trains in ``folder``, or goes on there; False if it was interrupted."""
     from tqdm import tqdm
 
+    from nexus_rl.distributed import wait_for_all
     from nexus_rl.training import train
 
     resume = args.resume is not None and (folder / "run.json").exists()
+    wait_for_all()  # before the first process makes the folder
     result = train(
         build(args, dataset, config, folder if resume else None, bottoms),
         dataset,
@@ -252,7 +298,7 @@ def build(
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
 
-    if begun is not None and (begun / "config.json").exists():
+    if begun is not None and (begun / "training.pt").exists():
         return load_model(begun)
     options = asdict(args.model)
     name = options.pop("model")

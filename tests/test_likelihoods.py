@@ -150,5 +150,29 @@ def test_sigma_belongs_to_the_batch_not_to_the_row(likelihood: Likelihood) -> No
 
 
 def test_what_a_modality_may_choose() -> None:
-    assert set(OF_DATA) == {"squared_error", "optimal_sigma", "categorical"}
+    assert set(OF_DATA) == {
+        "squared_error",
+        "optimal_sigma",
+        "bernoulli",
+        "categorical",
+    }
     assert set(OF_CODES) == {"squared_error", "optimal_sigma"}
+
+
+def test_bernoulli_is_the_cross_entropy_of_each_value() -> None:
+    logits, target = torch.randn(3, 2, 4), torch.rand(3, 2, 4)
+    p = logits.double().sigmoid()
+    each = -(target * p.log() + (1 - target) * (1 - p).log())
+    expected = each.flatten(1).sum(1).float()
+    torch.testing.assert_close(OF_DATA["bernoulli"](logits, target), expected)
+
+
+def test_bernoulli_keeps_its_gradient_where_a_squared_error_loses_it() -> None:
+    far_off = torch.full((1, 1), -60.0, requires_grad=True)
+    OF_DATA["bernoulli"](far_off, torch.ones(1, 1)).sum().backward()
+    assert far_off.grad is not None
+    assert far_off.grad.item() == pytest.approx(-1.0)
+    lost = torch.full((1, 1), -60.0, requires_grad=True)
+    OF_DATA["squared_error"](lost.sigmoid(), torch.ones(1, 1)).sum().backward()
+    assert lost.grad is not None
+    assert abs(lost.grad.item()) < 1e-20

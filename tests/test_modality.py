@@ -82,7 +82,7 @@ def test_replace_makes_a_checked_copy() -> None:
         ({"latent_dim": -1}, "'x': latent_dim must be at least 1, got -1"),
         ({"kind": "touch"}, "'x': latent_dim must be at least 1"),
         ({"width": -1}, "'x': width must not be negative, got -1"),
-        ({"likelihood": "bernoulli"}, "'x': likelihood 'bernoulli' is none of"),
+        ({"likelihood": "poisson"}, "'x': likelihood 'poisson' is none of"),
         ({"top_likelihood": "categorical"}, "'x': top_likelihood must be"),
         ({"kind": "label"}, "'x': kind 'label' and likelihood 'categorical' belong"),
         ({"kind": "image"}, r"'x': a image has three axes, got shape \(4,\)"),

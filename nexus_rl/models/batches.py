@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
+from nexus_rl.models.levels import Bottom
 
 
 def distinct(modalities: Sequence[Modality]) -> tuple[Modality, ...]:
     """The modalities as a tuple. Raises ``UserError`` if empty or not distinct."""
+    if isinstance(modalities, Modality):
+        raise UserError("expected a list of modalities, e.g. [camera, sound]")
     names = [modality.name for modality in modalities]
     if not names:
         raise UserError("a model needs at least one modality")
@@ -89,6 +92,7 @@ def read(
             modality.check_shape(batch[modality.name])
     rows = {name: len(data) for name, data in batch.items()}
     if available is not None:
+        available = torch.as_tensor(available)
         rows["available"] = len(available)
     if len(set(rows.values())) != 1:
         found = ", ".join(f"{name} {count}" for name, count in rows.items())
@@ -103,6 +107,8 @@ def read(
                 data = data.where(
                     seen, torch.zeros((), dtype=data.dtype, device=device)
                 )
+            if modality.categorical and data.dim() == 1:
+                modality.check_range(data)
             inputs[modality.name] = modality.normalise(data)
     return inputs, mask
 
@@ -144,3 +150,25 @@ def same_modality(modality: Modality, others: Sequence[Modality]) -> None:
                 f"modality {modality.name!r}: {field} is {mine} here but {theirs} in "
                 "the model to copy from"
             )
+
+
+@torch.no_grad()
+def check_networks(bottom: Bottom) -> None:
+    """Raises ``UserError`` unless networks of the user's own fit their modality."""
+    modality = bottom.modality
+    shape = ", ".join(map(str, modality.shape))
+    bottom.eval()
+    try:
+        encoded = bottom.encode(torch.zeros(2, *modality.shape))
+        found = tuple(bottom.output(bottom.code(encoded, None)).shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(
+            f"the networks given for modality {modality.name!r} do not run on a batch "
+            f"(2, {shape}): {error}"
+        ) from error
+    if found != (2, *modality.shape):
+        raise UserError(
+            f"the decoder given for modality {modality.name!r} makes {found} of a "
+            f"batch of 2, expected (2, {shape})"
+        )
+    bottom.train()

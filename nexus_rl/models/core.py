@@ -38,6 +38,9 @@ class MultimodalVAE(nn.Module):
     ``networks`` replaces the bottom networks of some modalities, by name, with a
     builder of your own. ``seed`` fixes the initial weights and the noise drawn where
     no ``generator`` is given; PyTorch's global generator is never used.
+
+    A new model is in training mode, where batch statistics join the rows of a batch
+    and move with every call: call ``eval()`` before you use it (``load_model`` does).
     """
 
     name: ClassVar[str]
@@ -65,20 +68,25 @@ class MultimodalVAE(nn.Module):
         self.bottoms = nn.ModuleDict()
         for modality in self.modalities:
             builder = networks.get(modality.name) or builder_for(modality)
-            self.bottoms[modality.name] = level(modality, builder, config.width)
+            bottom = level(modality, builder, config.width)
+            if modality.name in networks:
+                batches.check_networks(bottom)
+            self.bottoms[modality.name] = bottom
         dims = {name: bottom.code_dim for name, bottom in self.bottom_items()}
         self.fusion = self.make_fusion(dims)
-        hidden = [config.latent_dim] + [config.width] * 3
         self.top_decoders = nn.ModuleDict(
-            {
-                name: nn.Sequential(mlp(hidden), nn.Linear(config.width, dim))
-                for name, dim in dims.items()
-            }
+            {name: self.make_top_decoder(dim) for name, dim in dims.items()}
         )
 
     def make_fusion(self, code_dims: dict[str, int]) -> nn.Module:
         """The fusion over codes of these sizes."""
         raise NotImplementedError
+
+    def make_top_decoder(self, code_dim: int) -> nn.Module:
+        """From z_sigma (B, latent_dim) to a code (B, code_dim)."""
+        width = self.config.width
+        hidden = mlp([self.config.latent_dim, width, width, width])
+        return nn.Sequential(hidden, nn.Linear(width, code_dim))
 
     def make_objective(self) -> Objective:
         """The objective of a training step."""
@@ -183,14 +191,16 @@ class MultimodalVAE(nn.Module):
         for name, x in inputs.items():
             bottom = self._bottom(name)
             codes[name] = bottom.code(bottom.encode(x), draws)
-        return self.fuse(codes, seen)
+        return self.fuse(codes, seen, draws)
 
-    def fuse(self, codes: dict[str, Tensor], available: Tensor) -> Gaussian:
+    def fuse(
+        self, codes: dict[str, Tensor], available: Tensor, draws: Draws | None
+    ) -> Gaussian:
         """Codes by name and availability (B, M) to a posterior (B, latent_dim)."""
         if not codes:
             zeros = torch.zeros(len(available), self.latent_dim, device=self.device)
             return Gaussian(zeros, zeros)
-        mean, logvar = self.fusion(codes, available)
+        mean, logvar = self.fusion(codes, available, draws)
         some = available.any(1, keepdim=True)
         return Gaussian(mean.where(some, 0.0), logvar.where(some, 0.0))
 

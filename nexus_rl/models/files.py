@@ -19,8 +19,19 @@ from nexus_rl.modality import Modality
 from nexus_rl.models import MODELS
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.networks import Builder
+from nexus_rl.processes import resolve_device
 
 FORMAT = 1
+
+
+def describe(model: MultimodalVAE) -> dict[str, Any]:
+    """Everything needed to rebuild ``model`` but its weights."""
+    return {
+        "model": asdict(model.config),
+        "modalities": [asdict(modality) for modality in model.modalities],
+        "frozen": [name for name, bottom in model.bottom_items() if bottom.frozen],
+        "own_networks": list(model.own_networks),
+    }
 
 
 def save(model: MultimodalVAE, folder: Path) -> None:
@@ -28,10 +39,7 @@ def save(model: MultimodalVAE, folder: Path) -> None:
     description = {
         "format": FORMAT,
         "library_version": nexus_rl.__version__,
-        "model": asdict(model.config),
-        "modalities": [asdict(modality) for modality in model.modalities],
-        "frozen": [n for n, bottom in model.bottoms.items() if bottom.frozen],
-        "own_networks": list(model.own_networks),
+        **describe(model),
     }
     weights = {
         name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()
@@ -64,7 +72,7 @@ def load_model(
         raise UserError(
             f"{folder / 'model.safetensors'} does not fit: {error}"
         ) from None
-    return model.to(device).eval()
+    return model.to(resolve_device(device)).eval()
 
 
 def _rebuild(

@@ -3,7 +3,8 @@
 A fusion maps ``codes``, a dict of (B, code_dim) tensors by modality name, and
 ``available`` (B, M), bool, to a Gaussian over (B, latent_dim). Codes behind a False
 are never read; names may be missing where a whole column is False. The row with
-nothing available is the caller's business: it may be anything finite.
+nothing available is the caller's business: it may be anything finite. ``draws`` is for
+fusions that choose at random; None asks for their deterministic answer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from nexus_rl.draws import Draws
 from nexus_rl.errors import UserError
 from nexus_rl.models.gaussian import Gaussian, GaussianHeads
 from nexus_rl.networks import mlp
@@ -45,7 +47,9 @@ class MessageFusion(nn.Module):
         """Messages (B, width) by name to one aggregate (B, aggregate_dim)."""
         raise NotImplementedError
 
-    def forward(self, codes: Codes, available: Tensor) -> Gaussian:
+    def forward(
+        self, codes: Codes, available: Tensor, draws: Draws | None = None
+    ) -> Gaussian:
         messages = {name: self.maps[name](code) for name, code in codes.items()}
         posterior: Gaussian = self.heads(
             self.encoder(self.aggregate(messages, available))

@@ -14,7 +14,6 @@ from nexus_rl.errors import UserError
 from nexus_rl.models import batches
 from nexus_rl.models.gaussian import Gaussian
 from nexus_rl.models.levels import Bottom, Term
-from nexus_rl.models.objective import Pass
 
 if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
@@ -41,7 +40,7 @@ def compute(
 ) -> Loss:
     """What ``MultimodalVAE.loss`` promises."""
     two_levels = model.config.levels == 2
-    if stage == "bottom" and not two_levels:
+    if stage != "joint" and not two_levels:
         raise UserError(f"stage {stage!r} needs a model with levels=2")
     cached = stage == "top" and two_levels
     batches.check_complete(batch, model.modalities, cached)
@@ -85,12 +84,13 @@ def _top_terms(
         upward = {name: code.detach() for name, code in codes.items()}
     rows = len(next(iter(codes.values())))
     shape = (rows, len(model.modalities))
-    passes = [Pass(torch.ones(shape, dtype=torch.bool, device=model.device))]
     if model.training:
         passes = model.objective.passes(*shape, draws, model.device)
+    else:
+        passes = model.objective.complete(*shape, model.device)
     # All passes at once, so that batch statistics are those of their mixture.
     upward = {name: code.repeat(len(passes), 1) for name, code in upward.items()}
-    joint = model.fuse(upward, torch.cat([p.available for p in passes]))
+    joint = model.fuse(upward, torch.cat([p.available for p in passes]), draws)
     means, logvars = (torch.split(part, rows) for part in joint)
     posteriors = [Gaussian(*part) for part in zip(means, logvars, strict=True)]
     z = torch.cat([posterior.sample(draws) for posterior in posteriors])

@@ -31,8 +31,13 @@ class Objective:
         """Passes over a batch of ``rows`` in training."""
         raise NotImplementedError
 
+    def complete(self, rows: int, modalities: int, device: torch.device) -> list[Pass]:
+        """Passes of a batch in eval mode: one, with nothing dropped."""
+        everything = torch.ones(rows, modalities, dtype=torch.bool, device=device)
+        return [Pass(everything)]
+
     def between(self, posteriors: list[Gaussian]) -> list[Term]:
-        """Loss terms between the posteriors of a step's passes."""
+        """Loss terms between the posteriors of a training step's passes."""
         return []
 
 
@@ -56,7 +61,7 @@ class ForcedPerceptualDropout(Objective):
     ) -> list[Pass]:
         if self.align == 0:
             return [Pass(self.draw(rows, modalities, draws, device))]
-        everything = torch.ones(rows, modalities, dtype=torch.bool, device=device)
+        everything = self.complete(rows, modalities, device)[0].available
         always = ForcedPerceptualDropout(1.0)
         some = always.draw(rows, modalities, draws, device)
         return [Pass(everything, None, 1 - self.rho), Pass(some, None, self.rho)]

@@ -1,11 +1,13 @@
-"""A run that several tests of the scripts look at."""
+"""Runs that several tests of the scripts look at."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from script_runs import TINY, pretrain
+from script_runs import STAGED, TINY, load_script, pretrain
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,35 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = pretrain(folder, *TINY, "--out", "run")
     assert finished.code == 0, finished.said
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an environment was learned in two stages: run, run_bottoms, runs/data.
+
+    Do not write into it.
+    """
+    folder = tmp_path_factory.mktemp("staged")
+    finished = pretrain(folder, *STAGED, "--out", "run")
+    assert finished.code == 0, finished.said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrain_nexus() -> ModuleType:
+    return load_script("pretrain_nexus.py")
+
+
+@pytest.fixture
+def together() -> list[dict[str, str]]:
+    """What torchrun tells two processes that work together."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    return [
+        {
+            **{"RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": "2"},
+            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        }
+        for k in range(2)
+    ]

@@ -6,6 +6,7 @@ is run like any other, and has the dataset "tiny" beside the library's own.
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing as mp
 import os
 import runpy
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -33,9 +35,21 @@ TINY = [
     *("--batch-size", "4", "--warmup-epochs", "2", "--device", "cpu", "--threads", "1"),
 ]
 
+PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
+
+# The same for an environment, whose default preset trains in two stages.
+STAGED = [
+    *("--env", PENDULUM, "--rows", "400", "--epochs", "2", "--top-epochs", "2"),
+    *("--batch-size", "16", "--top-batch-size", "8", "--width", "16"),
+    *("--device", "cpu", "--threads", "1"),
+]
+
 PROCESSES = mp.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["nexus_rl.training", "nexus_rl.pictures", "torch.utils.tensorboard"]
+    [
+        *("nexus_rl.training", "nexus_rl.pictures", "torch.utils.tensorboard"),
+        *("nexus_rl.data.simulate", "nexus_rl.probes", "envs"),
+    ]
 )
 
 
@@ -117,6 +131,29 @@ def pretrain(folder: Path, *arguments: object) -> Finished:
 def evaluate(folder: Path, *arguments: object) -> Finished:
     """Runs ``evaluate_cmi.py`` in ``folder`` to its end."""
     return Script("evaluate_cmi.py", arguments, folder).finish()
+
+
+def evaluate_encoder(folder: Path, *arguments: object) -> Finished:
+    """Runs ``evaluate_encoder.py`` in ``folder`` to its end."""
+    return Script("evaluate_encoder.py", arguments, folder).finish()
+
+
+def load_script(name: str) -> ModuleType:
+    """A script as a module, to call its functions."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, SCRIPTS / name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def error_line(finished: Finished) -> str:
+    """The one line in which a script says what the user did wrong."""
+    assert finished.code == 2, finished.said
+    errors = [x for x in finished.said.splitlines() if x.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in finished.said, finished.said
+    return errors[0].removeprefix("error: ")
 
 
 def from_shell(*arguments: object) -> subprocess.CompletedProcess[str]:

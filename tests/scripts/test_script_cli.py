@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,18 +11,12 @@ from script_runs import SCRIPTS, from_shell
 from nexus_rl import UserError, cli
 from nexus_rl.presets import PRESETS
 
-NAMES = ["pretrain_nexus.py", "evaluate_cmi.py"]
-
-
-@pytest.fixture(scope="module")
-def pretrain_nexus() -> ModuleType:
-    path = SCRIPTS / "pretrain_nexus.py"
-    spec = importlib.util.spec_from_file_location("pretrain_nexus", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+NAMES = ["pretrain_nexus.py", "evaluate_cmi.py", "evaluate_encoder.py"]
+OPTIONS = {
+    "pretrain_nexus.py": ("--env", "--rows", "--top-epochs", "--dataset", "--data-dir"),
+    "evaluate_cmi.py": ("--dataset", "--data-dir"),
+    "evaluate_encoder.py": ("--env", "--rows", "--model"),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +30,7 @@ def test_help_does_not_import_torch(name: str) -> None:
     )
     done = from_shell("-c", code)
     assert done.returncode == 0, done.stderr
-    for option in ("--device", "--seed", "--out", "--dataset", "--data-dir"):
+    for option in ("--device", "--seed", "--out", *OPTIONS[name]):
         assert option in done.stdout
 
 
@@ -81,10 +73,15 @@ def test_a_preset_overrides_defaults_and_options_override_it(
     pretrain_nexus: ModuleType,
 ) -> None:
     parse = pretrain_nexus.parse
-    plain = parse([])
-    assert (plain.preset, plain.model, plain.train) == (
-        *("paper", PRESETS["paper"].model, PRESETS["paper"].train),
-    )
+    for arguments, name in (
+        ([], "pendulum"),
+        (["--env", "envs:nexus_rl/HyperHot-v0"], "environment"),
+        (["--dataset", "mnist"], "paper"),
+    ):
+        plain, preset = parse(arguments), PRESETS[name]
+        assert (plain.preset, plain.model, plain.train, plain.top) == (
+            *(name, preset.model, preset.train, preset.top),
+        )
     four = parse(["--preset", "paper_four"])
     assert (four.model.latent_dim, four.model.rho) == (32, 0.2)
     for arguments in (
@@ -102,6 +99,7 @@ def test_every_preset_can_be_chosen(pretrain_nexus: ModuleType, name: str) -> No
     args = pretrain_nexus.parse(["--preset", name])
     assert args.model == PRESETS[name].model
     assert args.train == PRESETS[name].train
+    assert args.top == PRESETS[name].top
 
 
 def test_given_reads_some_options_before_all_others() -> None:

@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -182,22 +181,13 @@ def test_the_top_needs_bottoms(tmp_path: Path) -> None:
 # -- Several processes -----------------------------------------------------------
 
 
-def test_two_processes_started_like_torchrun_does(tmp_path: Path) -> None:
+def test_two_processes_started_like_torchrun_does(
+    tmp_path: Path, together: list[dict[str, str]]
+) -> None:
     short = [*TINY, "--epochs", "1", "--batch-size", "32", "--learning-rate", "1e-5"]
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
     both = [
-        Script(
-            "pretrain_nexus.py",
-            [*short, "--out", "run"],
-            tmp_path,
-            {
-                **{"RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": "2"},
-                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-            },
-        )
-        for k in range(2)
+        Script("pretrain_nexus.py", [*short, "--out", "run"], tmp_path, environment)
+        for environment in together
     ]
     finished = [script.finish() for script in both]
     assert [end.code for end in finished] == [0, 0], finished

@@ -129,15 +129,24 @@ def test_more_epochs_equal_training_that_long_at_once(
     assert results(tmp_path / "run") == results(finished)
 
 
-@pytest.mark.parametrize("epochs", [3, 1])
+def test_a_continued_run_may_not_have_fewer_epochs(
+    tmp_path: Path, finished: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    with pytest.raises(UserError, match="3 epochs: a continued run may have more"):
+        train_tiny(folder, epochs=1, resume=True)
+    assert results(folder) == results(finished)
+
+
 def test_resuming_a_finished_run_changes_nothing(
-    tmp_path: Path, finished: Path, epochs: int
+    tmp_path: Path, finished: Path
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     state = (folder / "training.pt").read_bytes()
     model = tiny_model(seed=99)
-    result = train_tiny(folder, model=model, epochs=epochs, resume=True)
+    result = train_tiny(folder, model=model, resume=True)
     assert not result.interrupted
     assert len(result.records) == 3
     assert results(folder) == results(finished)

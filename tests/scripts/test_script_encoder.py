@@ -1,0 +1,185 @@
+"""The command line that measures what a latent knows of the true state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from script_runs import PENDULUM, error_line, evaluate_encoder, load_script
+
+from nexus_rl import load_model
+from nexus_rl.data.rollouts import gather
+from nexus_rl.probes import probe
+
+OPTIONS = ["--rows", "300", "--device", "cpu", "--threads", "1"]
+SUBSETS = [["image"], ["sound"], ["image", "sound"]]
+
+
+@pytest.fixture(scope="module")
+def evaluate_encoder_module() -> ModuleType:
+    return load_script("evaluate_encoder.py")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, staged: Path) -> Path:
+    """The folder of results of two models. Do not write into it."""
+    folder = tmp_path_factory.mktemp("encoder")
+    models = ["--model", staged / "run", staged / "run_bottoms"]
+    done = evaluate_encoder(folder, *OPTIONS, *models, "--out", "found")
+    assert done.code == 0, done.said
+    assert (folder / "found" / "probe.md").read_text() in done.said
+    assert done.said.endswith("plot: found/probe.png\n")
+    return folder / "found"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "probe.json").read_text())
+    return result
+
+
+def over_models(result: dict[str, Any], subset: int, field: str) -> list[list[float]]:
+    """The figures of a subset, by state variable and then by model."""
+    rows = [model["rows"][subset] for model in result["models"]]
+    assert [row["given"] for row in rows] == [SUBSETS[subset]] * len(rows)
+    return [list(values) for values in zip(*(row[field] for row in rows), strict=True)]
+
+
+def test_the_json_holds_the_figures_of_every_model(found: Path, staged: Path) -> None:
+    result = read(found)
+    assert (result["env"], result["rows"], result["seed"]) == (PENDULUM, 300, 1000)
+    assert len(result["models"]) == 2
+    rollouts = gather(PENDULUM, 300, seed=1000)
+    # A fifth of the episodes is for testing.
+    test = torch.from_numpy(rollouts.columns["episode"] % 5 == 0)
+    state = rollouts.state
+    assert state is not None
+    parts = [
+        ({k: x[rows] for k, x in rollouts.observations().items()}, state[rows])
+        for rows in (~test, test)
+    ]
+    for name, model in zip(("run", "run_bottoms"), result["models"], strict=True):
+        config = json.loads((staged / name / "config.json").read_text())["model"]
+        assert model["config"] == config
+        rows = probe(load_model(staged / name), parts[0], parts[1], seed=1000)
+        for row, expected in zip(model["rows"], rows, strict=True):
+            assert row["given"] == list(expected.given)
+            assert row["r2"] == pytest.approx(expected.r2, abs=1e-4)
+            assert row["ridge_r2"] == pytest.approx(expected.ridge_r2, abs=1e-4)
+            assert row["distance"] == pytest.approx(expected.distance, abs=1e-4)
+    assert [row["given"] for row in result["models"][0]["rows"]] == SUBSETS
+
+
+def test_the_table_has_the_mean_and_the_worst_of_the_json(found: Path) -> None:
+    result, page = read(found), (found / "probe.md").read_text()
+    assert "over 2 models" in page and PENDULUM in page
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    assert result["state"] == ["cos", "sin", "velocity"]
+    assert lines[0] == (
+        "| given | cos | sin | velocity | ridge: cos | ridge: sin | ridge: velocity "
+        "| distance |"
+    )
+    assert len(lines) == 2 + len(SUBSETS)
+    for k, given in enumerate(SUBSETS):
+        cells = [", ".join(given)]
+        for values in over_models(result, k, "r2"):
+            cells.append(f"{mean(values):.4f} ({min(values):.4f})")
+        cells += [f"{mean(x):.3f}" for x in over_models(result, k, "ridge_r2")]
+        far = [model["rows"][k]["distance"] for model in result["models"]]
+        cells.append(f"{mean(far):.3f} ({max(far):.3f})")
+        assert lines[2 + k] == "| " + " | ".join(cells) + " |"
+
+
+def test_the_plot_has_the_means_of_the_json(
+    found: Path,
+    evaluate_encoder_module: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    result = read(found)
+    # The file is what the JSON gives, and that is what the JSON says.
+    assert evaluate_encoder_module.plot(result) == (found / "probe.png").read_bytes()
+    (figure,) = drawn
+    left, right = figure.axes
+
+    def heights(bars: Iterable[Any]) -> list[float]:
+        return [bar.get_height() for bar in bars]
+
+    assert len(left.containers) == 3
+    for variable, bars in enumerate(left.containers):
+        expected = [
+            max(mean(over_models(result, k, "r2")[variable]), 0) for k in (0, 1, 2)
+        ]
+        assert heights(bars) == pytest.approx(expected)
+    distances = [
+        mean(model["rows"][k]["distance"] for model in result["models"])
+        for k in range(3)
+    ]
+    assert heights(right.containers[0]) == pytest.approx(distances)
+    for axes in (left, right):
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert labels == ["image", "sound", "image\nsound"]
+
+
+def test_one_model_gets_its_results_in_its_own_folder(
+    tmp_path: Path, staged: Path, found: Path
+) -> None:
+    shutil.copytree(staged / "run", tmp_path / "run")
+    done = evaluate_encoder(tmp_path, *OPTIONS, "--model", "run")
+    assert done.code == 0, done.said
+    alone, both = read(tmp_path / "run"), read(found)
+    assert alone["models"] == both["models"][:1]  # and the same again
+    assert PENDULUM in (tmp_path / "run" / "probe.md").read_text()
+    assert (tmp_path / "run" / "probe.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mistakes_are_one_line(tmp_path: Path, staged: Path, trained: Path) -> None:
+    def refused(*arguments: object) -> str:
+        error = error_line(evaluate_encoder(tmp_path, *OPTIONS, *arguments))
+        files = [p for p in tmp_path.iterdir() if not p.name.endswith(".txt")]
+        assert files == []
+        return error
+
+    error = refused("--model", trained)
+    assert "was not trained on an environment" in error and "--env" in error
+    assert "no training run at nothing" in refused("--model", "nothing")
+    run = ("--model", staged / "run", "--out", "found")
+    assert "cannot make environment" in refused(*run, "--env", "envs:nexus_rl/Hot-v0")
+    assert "Dict space" in refused(*run, "--env", "Pendulum-v1")
+    assert "unknown device 'gpu'" in refused(*run, "--device", "gpu")
+    # Of the second model too, before anything is written.
+    both = ("--model", staged / "run", "nothing", "--out", "found")
+    assert "no model description at nothing" in refused(*both)
+
+
+@pytest.mark.parametrize(
+    ("model", "env"),
+    [("run", "envs:nexus_rl/HyperHot-v0"), ("trained", PENDULUM)],
+)
+def test_a_model_that_does_not_fit_the_environment(
+    tmp_path: Path, staged: Path, trained: Path, model: str, env: str
+) -> None:
+    folder = trained if model == "trained" else staged / model
+    options = [*OPTIONS, "--model", folder, "--env", env, "--out", "found"]
+    error = error_line(evaluate_encoder(tmp_path, *options))
+    assert "the model does not fit the environment" in error
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_few_rows_that_leave_a_part_empty(tmp_path: Path, staged: Path) -> None:
+    options = [*OPTIONS, "--model", staged / "run", "--rows", "2", "--out", "found"]
+    assert "rows" in error_line(evaluate_encoder(tmp_path, *options))
