@@ -2,11 +2,15 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo demo-sensors test check bench clean
 
 demo: $(VENV)/.installed  ## train on FashionMNIST, draw what the model imagines
 	$(BIN)/python scripts/pretrain_nexus.py --dataset fashion_mnist --preset demo \
 		--out runs/demo --overwrite
+
+demo-sensors: $(VENV)/.installed  ## simulate sensors, show what z_sigma knows of them
+	$(BIN)/python scripts/pretrain_nexus.py --out runs/pendulum --overwrite
+	$(BIN)/python scripts/evaluate_encoder.py --model runs/pendulum
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/python -m pytest -n 2

@@ -96,7 +96,10 @@ PRESETS: dict[str, Preset] = {
 
 # The preset of an environment or data set that has one of its own, by the end of its
 # name without the version.
-_DEFAULTS = {"MultimodalPendulum": "pendulum"}
+_DEFAULTS = {
+    "MultimodalPendulum": "pendulum",
+    "MultimodalPendulumPublished": "pendulum",
+}
 
 
 def default_preset(env: str | None) -> str:

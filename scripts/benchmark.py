@@ -1,4 +1,4 @@
-"""Measure speed and memory on this machine: training, encoding, dropout's cost.
+"""Measure speed and memory on this machine: training, encoding, environments.
 
     python scripts/benchmark.py --out results/benchmark.json
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import benchmark_envs
 import tyro
 
 from nexus_rl import cli
@@ -65,6 +66,8 @@ def main() -> None:
     for threads in dict.fromkeys((1, every)):
         torch.set_num_threads(threads)
         result["threads"][str(threads)] = measure(device, args)
+    torch.set_num_threads(1)
+    result["environments"] = benchmark_envs.measure(args.rounds // 3 + 1, args.seed)
     result["memory_mb"] = peak_memory()
     page = table(result)
     if args.out is not None:
@@ -107,6 +110,7 @@ def table(result: dict[str, Any]) -> str:
             "training on 60,000 images, of which importing torch takes "
             f"{result['memory_mb']['import_torch']} MB.",
             "",
+            benchmark_envs.table(result["environments"]),
         ]
     )
 

@@ -255,7 +255,8 @@ def opened(env: str | Env) -> Iterator[RecordedEnv]:
     try:
         made = gym.make(env)
     except (gym.error.Error, ImportError) as error:
-        raise UserError(f"cannot make environment {env!r}: {error}") from error
+        hint = "" if ":" in env else ". Name the module that registers it: MODULE:ID"
+        raise UserError(f"cannot make environment {env!r}: {error}{hint}") from error
     try:
         yield RecordedEnv(made)
     finally:

@@ -59,6 +59,10 @@ class Gaussian(Corruption):
 
     scale: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < np.inf:
+            raise UserError(f"scale must be finite and not negative, got {self.scale}")
+
     def apply(self, fault: Fault, box: spaces.Box, rng: Generator) -> Array:
         noise = rng.standard_normal(box.shape)
         return fault.past[-1] + self.scale * _range(box) * noise
@@ -73,6 +77,10 @@ class Drift(Corruption):
     """
 
     rate: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.rate):
+            raise UserError(f"rate must be finite, got {self.rate}")
 
     def apply(self, fault: Fault, box: spaces.Box, rng: Generator) -> Array:
         offset = self.rate * (fault.step + 1) * _range(box)

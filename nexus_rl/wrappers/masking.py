@@ -78,7 +78,13 @@ class Timetable:
             zip(self.schedules, self._rngs, strict=True)
         ):
             moment = Moment(self.sensors, self._step, self._total, self._before[i])
-            drawn = schedule.draw(moment, rng)
+            drawn = np.asarray(schedule.draw(moment, rng), bool)
+            if drawn.shape != there.shape:
+                raise UserError(
+                    f"{type(schedule).__name__}.draw gave shape {drawn.shape}, "
+                    f"expected {there.shape}: one entry a sensor of "
+                    f"{', '.join(self.sensors)}"
+                )
             self._before[i] = drawn
             there &= drawn
         return there

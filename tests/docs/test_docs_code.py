@@ -12,7 +12,9 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from nexus_rl import wrappers
+from nexus_rl import Nexus, wrappers
+from nexus_rl.presets import PRESETS
+from nexus_rl.spaces import modalities_from_space
 from nexus_rl.wrappers import schedules
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +53,12 @@ def execute(code, page, namespace):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """An empty working directory, and registrations that are undone."""
+    """A directory with the demo's (untrained) model; registrations are undone."""
     monkeypatch.chdir(tmp_path)
+    preset, env = PRESETS["pendulum"], gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    modalities = modalities_from_space(env.observation_space, **preset.sensors)
+    Nexus(modalities, preset.model).save_pretrained("runs/pendulum")
+    env.close()
     before = dict(gym.registry)
     yield tmp_path
     gym.registry.clear()
