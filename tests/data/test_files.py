@@ -22,7 +22,9 @@ def fill(folder: Path, *names: str, zipped: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or CONTENT:
         path = folder / (f"{name}.gz" if zipped else name)
-        path.write_bytes(gzip.compress(CONTENT[name]) if zipped else CONTENT[name])
+        path.write_bytes(
+            gzip.compress(CONTENT[name], mtime=0) if zipped else CONTENT[name]
+        )
     return folder
 
 
@@ -36,7 +38,9 @@ class Server(ThreadingHTTPServer):
     """Serves ``files``; breaks off half-way through those named in ``broken``."""
 
     def __init__(self) -> None:
-        self.files = {f"/{n}.gz": gzip.compress(data) for n, data in CONTENT.items()}
+        self.files = {
+            f"/{n}.gz": gzip.compress(data, mtime=0) for n, data in CONTENT.items()
+        }
         self.broken: set[str] = set()
         self.requests: list[str] = []
         super().__init__(("127.0.0.1", 0), Handler)
@@ -189,8 +193,8 @@ def test_broken_download_leaves_no_half_file_and_goes_on(home, server):
 @pytest.mark.parametrize(
     ("served", "reason"),
     [
-        (gzip.compress(b"other"), "not the public file: expected SHA-256"),
-        (gzip.compress(CONTENT["first"])[:-9], "truncated or corrupt"),
+        (gzip.compress(b"other", mtime=0), "not the public file: expected SHA-256"),
+        (gzip.compress(CONTENT["first"], mtime=0)[:-9], "truncated or corrupt"),
         (b"<html>please log in</html>", "not the public file: expected SHA-256"),
     ],
 )
