@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -79,7 +80,12 @@ class Loop:
             model.compile()
         self.module: nn.Module = model
         if world_size() > 1:
-            self.module = DistributedDataParallel(model, broadcast_buffers=False)
+            # Batch statistics are equal everywhere already. Newer versions of torch
+            # have another name for the option and warn about the old one.
+            known = signature(DistributedDataParallel.__init__).parameters
+            new, old = "forward_sync_buffers", "broadcast_buffers"
+            quiet: dict[str, Any] = {new if new in known else old: False}
+            self.module = DistributedDataParallel(model, **quiet)
         self.epoch, self.best = 1, float("inf")
         self.records: list[Record] = []
         self.begin_epoch()

@@ -111,8 +111,9 @@ def image_networks(modality: Modality, code_dim: int) -> Networks:
         nn.SiLU(),
         ToPicture(32, channels, output_padding=outer, **conv),
     )
-    for network in (encoder, decoder):  # the layout that CPU convolutions want
-        network.to(memory_format=torch.channels_last)
+    for layer in (*encoder, *decoder):  # the layout that CPU convolutions want
+        if not isinstance(layer, ToPicture):
+            layer.to(memory_format=torch.channels_last)
     return Networks(encoder, decoder, 128, lambda _: nn.SiLU())
 
 

@@ -123,10 +123,13 @@ class RunFolder:
                     f"{self.path} was started with {field} {saved.get(field)}, not "
                     f"{asked[field]}; a continued run may only change {may}"
                 )
-        if asked["epochs"] < saved["epochs"]:
+        done = (
+            len(self.log_path.read_text().splitlines()) if self.log_path.exists() else 0
+        )
+        if asked["epochs"] < done:
             raise UserError(
-                f"{self.path} was started with {saved['epochs']} epochs: a continued "
-                "run may have more, not fewer"
+                f"{self.path} has finished {done} epochs: a continued run may have "
+                "more, not fewer"
             )
         # Through JSON and back, where tuples are lists.
         now, then = json.loads(json.dumps(trained)), run.get("trained", {})

@@ -79,14 +79,18 @@ def gradients(kind: str) -> dict[str, Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
 def train_shared(number: int, port: int, folder: Path, kind: str) -> None:
     """Process ``number`` of two; keeps its own copy of the final weights."""
     output_to(folder / f"output{number}")
     join(number, port)
-    save_file(gradients(kind), folder / f"gradients{number}")
+    save_file(packed(gradients(kind)), folder / f"gradients{number}")
     model, data = model_and_data(kind)
     train(model, data, settings(learning_rate=SLOW), out=folder / "run")
-    save_file(model.state_dict(), folder / f"weights{number}")
+    save_file(packed(model.state_dict()), folder / f"weights{number}")
     dist.destroy_process_group()
 
 
@@ -152,7 +156,8 @@ def train_until_stopped(number: int, port: int, folder: Path) -> None:
     join(number, port)
     resume = (folder / "stopped").exists()
     dist.barrier()
-    epochs = 3 if resume else 10_000
+    done = int((folder / "stopped").read_text()) if resume else 10_000
+    epochs = max(done, 3)
     result = train_tiny(folder / "run", epochs=epochs, resume=resume)
     if number == 0 and result.interrupted:
         (folder / "stopped").write_text(str(len(result.records)))
