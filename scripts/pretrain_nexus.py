@@ -216,7 +216,8 @@ def main() -> int:
         return 0
     if not finished:
         print(
-            f"interrupted and saved; go on with: {sys.argv[0]} --resume {args.folder}"
+            f"interrupted and saved; go on with: python {sys.argv[0]} "
+            f"--resume {args.folder}"
         )
         return 130
     last = args.top.top_epochs or args.train.epochs
