@@ -45,7 +45,12 @@ def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     cli.use_threads(args.threads)
     env = args.env or environment_of(args.model[0])
-    models = [evaluate(folder, env, args) for folder in args.model]
+    loaded = [load(folder, env, args.device) for folder in args.model]
+    train, test = simulated(env, args)
+    models = [
+        evaluate(folder, model, train, test, args.seed)
+        for folder, model in zip(args.model, loaded, strict=True)
+    ]
     result = {
         "env": env,
         "state": state_names(env, len(models[0]["rows"][0]["r2"])),
@@ -77,19 +82,24 @@ def state_names(env: str, size: int) -> list[str]:
     return list(names) if len(names) == size else [f"state {k}" for k in range(size)]
 
 
-def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
-    """Probe results of one model."""
-    import torch
-
-    from nexus_rl.data.rollouts import gather, opened
+def load(folder: Path, env: str, device: str) -> Any:
+    """The model in ``folder``, if it fits the environment."""
+    from nexus_rl.data.rollouts import opened
     from nexus_rl.models.files import load_model
-    from nexus_rl.probes import probe
-    from nexus_rl.processes import resolve_device
     from nexus_rl.spaces import check_fit
 
-    model = load_model(folder, device=str(resolve_device(args.device)))
+    model = load_model(folder, device=device)
     with opened(env) as recorded:
         check_fit(model, recorded.env.observation_space)
+    return model
+
+
+def simulated(env: str, args: Args) -> list[Any]:
+    """Observations and true states, for fitting the probes and for testing them."""
+    import torch
+
+    from nexus_rl.data.rollouts import gather
+
     rollouts = gather(env, args.rows, seed=args.seed)
     state = rollouts.state
     if state is None:
@@ -100,14 +110,22 @@ def evaluate(folder: Path, env: str, args: Args) -> dict[str, Any]:
     test = episode % 5 == 0
     if min(test.sum(), (~test).sum()) < 2:
         raise UserError(f"{args.rows} rows are too few to split by episode: --rows")
-    parts = [
+    return [
         (
             {name: data[rows] for name, data in observations.items()},
             state[rows].flatten(1),
         )
         for rows in (~test, test)
     ]
-    rows = probe(model, parts[0], parts[1], seed=args.seed)
+
+
+def evaluate(
+    folder: Path, model: Any, train: Any, test: Any, seed: int
+) -> dict[str, Any]:
+    """Probe results of one model."""
+    from nexus_rl.probes import probe
+
+    rows = probe(model, train, test, seed=seed)
     config = read_json(folder / "config.json", "model description")["model"]
     return {"config": config, "rows": [asdict(row) for row in rows]}
 

@@ -189,6 +189,7 @@ def main() -> int:
     # After parsing, so that --help and mistakes answer at once.
     from nexus_rl.distributed import rank, wait_for_all
     from nexus_rl.models.files import load_model
+    from nexus_rl.run_folder import RunFolder
 
     cli.use_threads(args.threads)
     cli.join_processes(args.train.device)
@@ -221,7 +222,7 @@ def main() -> int:
         )
         return 130
     last = args.top.top_epochs or args.train.epochs
-    picture = args.folder / "pictures" / f"epoch_{last:03d}.png"
+    picture = RunFolder(args.folder).picture_path(last)
     print(f"checkpoint: {args.folder}\npicture:    {picture}")
     return 0
 
