@@ -2,15 +2,15 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-sensors test check bench clean
+.PHONY: demo demo-images test check bench clean
 
-demo: $(VENV)/.installed  ## train on FashionMNIST, draw what the model imagines
+demo: $(VENV)/.installed  ## simulate sensors, show what z_sigma knows without one
+	$(BIN)/python scripts/pretrain_nexus.py --out runs/demo --overwrite
+	$(BIN)/python scripts/evaluate_encoder.py --model runs/demo
+
+demo-images: $(VENV)/.installed  ## train on FashionMNIST, draw what the model imagines
 	$(BIN)/python scripts/pretrain_nexus.py --dataset fashion_mnist --preset demo \
-		--out runs/demo --overwrite
-
-demo-sensors: $(VENV)/.installed  ## simulate sensors, show what z_sigma knows of them
-	$(BIN)/python scripts/pretrain_nexus.py --out runs/pendulum --overwrite
-	$(BIN)/python scripts/evaluate_encoder.py --model runs/pendulum
+		--out runs/demo_images --overwrite
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/python -m pytest -n 2
