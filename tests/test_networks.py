@@ -1,5 +1,9 @@
 """Encoders and decoders: the paper's layers (Tables B.4 to B.7), for any size."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +13,7 @@ from torch import nn
 from nexus_rl import Modality, UserError
 from nexus_rl.distributed import BatchNorm
 from nexus_rl.modality import PAPER
-from nexus_rl.networks import Networks, builder_for, mlp
+from nexus_rl.networks import FromBands, Networks, ToBands, builder_for, mlp
 
 some = settings(max_examples=25, deadline=None)
 sides = st.integers(4, 65)
@@ -184,3 +188,64 @@ def test_batch_norm_is_pytorchs_in_a_single_process(shape: tuple[int, ...]) -> N
         assert torch.equal(ours.state_dict()[key], value)
     with pytest.raises(ValueError, match=r"expected \(B, C\) or \(B, C, H, W\)"):
         ours(torch.zeros(4, 3, 2))
+
+
+@pytest.mark.parametrize("bands", [1, 17, 128])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_matrix_products_give_what_convolutions_give(channels: int, bands: int) -> None:
+    for product, convolution, shape in (
+        (FromBands, nn.Conv2d, (channels, 9, bands)),
+        (ToBands, nn.ConvTranspose2d, (5, 9, 1)),
+    ):
+        outer = (channels, 5) if product is FromBands else (5, channels)
+        ours, theirs = (
+            layer(*outer, (1, bands), bias=False).double()
+            for layer in (product, convolution)
+        )
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(3, *shape, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+GRADIENTS = """
+import torch
+from nexus_rl import Modality
+from nexus_rl.networks import builder_for
+
+torch.manual_seed(0)
+for shape, kind in (
+    ((2, 29, 17), "spectrogram"),
+    ((1, 32, 14), "spectrogram"),
+    ((1, 32, 128), "spectrogram"),
+    ((2, 17, 30), "image"),
+    ((2, 17, 30), "frames"),
+):
+    modality = Modality("sensor", shape, kind=kind)
+    networks = builder_for(modality)(modality, 5)
+    x, code = torch.rand(8, *shape), torch.randn(8, 5)
+    for network, given in ((networks.encoder, x), (networks.decoder, code)):
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            network.to(dtype).zero_grad()
+            output = network(given.to(dtype))
+            (output * torch.linspace(-1, 1, output[0].numel()).view_as(output[0])).sum(
+            ).backward()
+            found.append([p.grad.double() for p in network.parameters()])
+        scale = max(gradient.norm() for gradient in found[1])
+        for single, double in zip(*found):
+            error = (single - double).norm() / scale
+            assert error < 1e-3, (shape, kind, tuple(double.shape), error)
+"""
+
+
+@pytest.mark.parametrize("garbage", [1, 128])
+def test_gradients_read_no_memory_that_nobody_wrote(garbage: int) -> None:
+    """glibc fills new memory with huge numbers; single precision is judged by double.
+
+    Kernels of single precision once did, for some numbers of bands.
+    """
+    world = {**os.environ, "MALLOC_PERTURB_": str(garbage)}
+    done = subprocess.run(
+        [sys.executable, "-c", GRADIENTS], env=world, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
