@@ -48,8 +48,15 @@ class HyperHot(RenderedEnv[np.int64]):
       is silence. All square waves follow one clock, so the levels are all that a
       waveform tells.
 
-    ``info`` has "enemies" (how many live) and "outcome" ("playing", "won", "hit" or
-    "time_up").
+    ``info`` has "enemies" (how many live), "outcome" ("playing", "won", "hit" or
+    "time_up"), and "state" (float64, named by ``state_names``), what a player must
+    know:
+
+    - "ship", "row": x of the ship and mean x of the living enemies, -1 to 1 across the
+      screen; "direction" of the row, -1 or 1. Both are 0 when no enemy is left.
+    - "dx", "dy": from the ship to the enemy bullet that is next to reach its height, in
+      half screen widths to the right and in heights between row and ship. Without such
+      a bullet they are 0 and 1, as if one stood over the ship, as far as can be.
 
     ## Rewards
     +10 for a win, -1 for being hit, -1 when time is up, else 0. ``shaped_reward`` adds
@@ -77,12 +84,13 @@ class HyperHot(RenderedEnv[np.int64]):
     >>> observation, info = env.reset(seed=0)
     >>> {name: sensor.shape for name, sensor in observation.items()}
     {'image': (2, 80, 80), 'sound': (32,)}
-    >>> info
-    {'enemies': 2, 'outcome': 'playing'}
+    >>> info["enemies"], info["outcome"]
+    (2, 'playing')
     >>> env.close()
     """
 
     metadata = render_metadata(FPS)
+    state_names = ("ship", "row", "direction", "dx", "dy")  # of info["state"]
     audio_rate = sensors.SAMPLE_RATE
 
     def __init__(
@@ -116,6 +124,12 @@ class HyperHot(RenderedEnv[np.int64]):
                 "sound": spaces.Box(0.0, 1.0, (2 * SOUND_SIZES[sound],), np.float32),
             }
         )
+
+    @property
+    def sensor_formats(self) -> dict[str, str]:
+        """How readings are made, by sensor: what the spaces do not tell."""
+        heard = "logarithmic levels" if self.sound == "bands" else "samples"
+        return {"image": "2 frames, 255 on sprites", "sound": f"2 frames, {heard}"}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -170,4 +184,8 @@ class HyperHot(RenderedEnv[np.int64]):
         return sensors.waveform(amplitude, self.game.frame)
 
     def _info(self, outcome: Outcome) -> dict[str, Any]:
-        return {"enemies": len(self.game.enemies), "outcome": outcome}
+        return {
+            "enemies": len(self.game.enemies),
+            "outcome": outcome,
+            "state": self.game.state(),
+        }

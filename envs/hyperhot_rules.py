@@ -10,6 +10,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Outcome = Literal["playing", "won", "hit", "time_up"]
 Point = tuple[int, int]
@@ -71,6 +72,20 @@ class Game:
     def ship_centre(self) -> Point:
         """The middle of the ship."""
         return self.ship_left + SHIP_WIDTH // 2, SHIP_Y
+
+    def state(self) -> NDArray[np.float64]:
+        """Ship, row, direction, dx and dy as ``HyperHot`` describes them, (5,)."""
+        half = SCREEN_WIDTH / 2
+        ship, _ = self.ship_centre
+        row, direction, dx, dy = half, 0, 0.0, 1.0
+        if self.enemies:
+            row = sum(self.enemies.values()) / len(self.enemies)
+            direction = self.direction
+        above = [place for place in self.enemy_bullets.values() if place[1] <= SHIP_Y]
+        if above:
+            x, y = max(above, key=lambda place: place[1])
+            dx, dy = (x - ship) / half, (SHIP_Y - y) / (SHIP_Y - ENEMY_Y)
+        return np.array([ship / half - 1, row / half - 1, direction, dx, dy])
 
     def step(self, action: int) -> Outcome:
         """Play one frame (1/30 s) and tell how the game stands."""

@@ -229,6 +229,17 @@ class MultimodalPendulum(PendulumBase):
             }
         )
 
+    @property
+    def sensor_formats(self) -> dict[str, str]:
+        """How readings are made, by sensor: what the spaces do not tell."""
+        edges, scale = "anti-aliased", "logarithmic"
+        if self.published:
+            edges, scale = "binary", "linear"
+        return {
+            "image": f"2 frames, {edges}",
+            "sound": f"2 frames, {scale} pitch and loudness",
+        }
+
     def _sense_first(self) -> Observation:
         before_theta, before_omega = rewind(self.theta, self.omega)
         self._last_image = self._camera.draw(float(before_theta))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -108,6 +108,13 @@ class MultimodalPendulum4(PendulumBase):
 
     sample_states = staticmethod(sample_states)
     observe: Callable[..., Observation] = staticmethod(observe)
+    # How readings are made: what the spaces do not tell.
+    sensor_formats: ClassVar[dict[str, str]] = {
+        "image": "1 frame, anti-aliased",
+        "sound": "1 frame, logarithmic pitch and loudness",
+        "gyro": "rad/s over 8",
+        "torque": "last action",
+    }
 
     def __init__(self, image_size: int = 60, render_mode: str | None = None) -> None:
         super().__init__(render_mode)

@@ -28,7 +28,8 @@ class TestEnvironment:
         assert [result[1] for result in results] == [0.0, 0.0, -1.0]
         assert [result[2] for result in results] == [False, False, True]
         assert not any(result[3] for result in results)
-        assert results[-1][4] == {"enemies": 1, "outcome": "time_up"}
+        info = results[-1][4]
+        assert (info["enemies"], info["outcome"]) == (1, "time_up")
         env.reset()
         env.game.enemies.clear()
         assert env.step(NOOP)[1:3] == (10.0, True)

@@ -23,6 +23,23 @@ def empty_game():
     return game
 
 
+class TestState:
+    def test_names_the_next_bullet_to_arrive(self):
+        game = new_game(2)  # enemies at 56 and 104
+        game.ship_left, game.direction = 88, -1
+        game.enemy_bullets = {0: (56, 100), 1: (120, 148)}
+        assert game.state() == pytest.approx([0.25, 0, -1, 0.25, 0.25])
+
+    def test_a_bullet_that_has_passed_is_no_threat(self):
+        game = new_game(1)  # one at 80
+        game.ship_left, game.direction = 68, 1
+        game.enemy_bullets = {0: (80, 185)}
+        assert game.state() == pytest.approx([0, 0, 1, 0, 1])
+
+    def test_of_a_game_without_enemies(self):
+        assert empty_game().state()[1:].tolist() == [0, 0, 0, 1]
+
+
 class TestShip:
     def test_starts_anywhere_in_its_range(self):
         centres = {new_game(seed=seed).ship_centre[0] for seed in range(2000)}
