@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,11 @@ class Modality:
     "label" ``(K,)``. Left empty it is read off the shape and likelihood; frames and
     spectrograms must be named, because their shapes are also those of images.
     ``width`` is that of a vector's, a label's or frames' layers (0: 512, 128, 128).
+    ``format`` says how readings are made (stack, normalisation, units) where an
+    environment declares it; it is compared when the model meets another one.
+
+    ``top_likelihood`` is of the code that comes down from z_sigma; "categorical", for
+    labels, instead reads it through the bottom's decoder, and is not in the paper.
 
     ``weight``, ``beta`` and ``top_weight`` are lambda^m, beta^m and gamma^m of the
     paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values that do not
@@ -51,6 +56,7 @@ class Modality:
     top_likelihood: Likelihood = "squared_error"
     low: float = 0.0
     high: float = 1.0
+    format: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -86,8 +92,11 @@ class Modality:
         likelihoods = Likelihood.__args__  # type: ignore[attr-defined]
         if self.likelihood not in likelihoods:
             refuse(f"likelihood {self.likelihood!r} is none of {likelihoods}")
-        if self.top_likelihood not in ("squared_error", "optimal_sigma"):
-            refuse("top_likelihood must be 'squared_error' or 'optimal_sigma'")
+        of_codes = ["squared_error", "optimal_sigma"] + [
+            "categorical"
+        ] * self.categorical
+        if self.top_likelihood not in of_codes:
+            refuse(f"top_likelihood must be {' or '.join(of_codes)}")
         if (self.likelihood == "categorical") != (self.kind == "label"):
             refuse("kind 'label' and likelihood 'categorical' belong together")
         if self.kind in ("label", "vector") and len(self.shape) != 1:
@@ -170,7 +179,10 @@ class Modality:
             )
 
 
-def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+T = TypeVar("T")
+
+
+def subsets(names: Sequence[T]) -> list[tuple[T, ...]]:
     """Every non-empty subset of ``names``, small ones first."""
     sizes = range(1, len(names) + 1)
     return [subset for size in sizes for subset in combinations(names, size)]

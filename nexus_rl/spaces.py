@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
@@ -14,6 +15,9 @@ from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.wrappers.masking import MASK, dict_entries
 
 Space = spaces.Space[Any]
+Row = tuple[str, str, str, str]  # sensor, model, environment, problem
+
+FORMATS = "sensor_formats"  # where an environment says how readings are made
 
 
 class _Values(NamedTuple):
@@ -22,7 +26,7 @@ class _Values(NamedTuple):
     shape: tuple[int, ...]
     low: float = 0.0
     high: float = 1.0
-    compact: bool = False  # uint8, which stores any range
+    compact: bool = False  # uint8: 0 to 255 stand for 0 to 1
     classes: bool = False
 
 
@@ -40,7 +44,8 @@ def modalities_from_space(
     changes fields of ``Modality`` by sensor, and must name the ``kind`` of floats with
     three axes ("image" or "spectrogram").
 
-    Raises ``UserError`` for anything else, with what to do about it.
+    Raises ``UserError`` for anything else, with what to do about it, and for changes
+    after which the modality would not fit its own sensor.
 
     Example:
     >>> from gymnasium import spaces
@@ -63,30 +68,100 @@ def modalities_from_space(
     )
 
 
+def modalities_from_env(
+    env: gym.Env[Any, Any], /, **overrides: Mapping[str, Any]
+) -> tuple[Modality, ...]:
+    """``modalities_from_space`` of an environment, with the formats it declares.
+
+    Example:
+    >>> import gymnasium as gym
+    >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
+    >>> [m.format for m in modalities_from_env(env)]
+    ['2 frames, anti-aliased', '2 frames, logarithmic pitch and loudness']
+    """
+    space = env.observation_space
+    for name, text in sensor_formats(env).items():
+        if name in sensors_of(space):
+            overrides[name] = {"format": text, **overrides.get(name, {})}
+    return modalities_from_space(space, **overrides)
+
+
+def sensor_formats(env: Any) -> dict[str, str]:
+    """How readings are made by sensor, as far as an environment declares it.
+
+    An environment, or a wrapper, may have ``sensor_formats``: a short text a sensor on
+    what its space does not tell, such as "2 frames, anti-aliased" or "rad/s over 8".
+    ``env`` is one, or vectorised ones of Gymnasium or of Stable-Baselines3.
+
+    Raises ``UserError`` if it is no dict of texts, or if vectorised environments
+    declare different ones.
+    """
+    formats: dict[str, str] = {}
+    for declared in _declared_formats(env):
+        if not isinstance(declared, Mapping):
+            raise UserError(
+                f"{FORMATS} must be a dict of texts by sensor, got {declared!r}"
+            )
+        for name, text in declared.items():
+            if not isinstance(text, str):
+                raise UserError(f"{FORMATS}[{name!r}] must be a text, got {text!r}")
+            if formats.setdefault(name, text) != text:
+                raise UserError(
+                    f"the environments read sensor {name!r} in different formats, "
+                    f"{formats[name]!r} and {text!r}; one model cannot fit both"
+                )
+    return formats
+
+
+def _declared_formats(env: Any) -> Sequence[Any]:
+    """What ``env`` declares, or each of the environments of a vector."""
+    if isinstance(env, gym.Env):
+        return [env.get_wrapper_attr(FORMATS)] if env.has_wrapper_attr(FORMATS) else []
+    call = getattr(env, "env_method", None) or getattr(env.unwrapped, "call", None)
+    if call is None:  # a vector that is not made of environments
+        return [getattr(env.unwrapped, FORMATS, {})]
+    try:  # asked first: a process of an environment dies of an unknown attribute
+        known = all(call("has_wrapper_attr", FORMATS))
+    except (AttributeError, NotImplementedError):  # not of Gymnasium's environments
+        return []
+    declared: Sequence[Any] = call("get_wrapper_attr", FORMATS) if known else []
+    return declared
+
+
 def sensors_of(space: Space) -> dict[str, Space]:
     """The sensors of a Dict space: its entries without "available"."""
     return {name: e for name, e in dict_entries(space).items() if name != MASK}
 
 
-def check_fit(model: MultimodalVAE, space: Space) -> None:
+def check_fit(
+    model: MultimodalVAE, space: Space, formats: Mapping[str, str] | None = None
+) -> None:
     """Raises ``UserError`` unless ``model`` can encode observations of ``space``.
 
-    Names, shapes, dtypes and ranges must agree, in any order; the environment may use
-    less than the model's range. The message shows both sides of every sensor.
+    Names, shapes and ranges must agree, in any order; a smaller range, too, is another
+    normalisation. uint8 counts as floats from 0 to 1, which is how a model reads it.
+    ``formats``, which ``sensor_formats`` reads off the environment, must agree with
+    those the model was trained on wherever both are declared. The message shows both
+    sides of every sensor.
 
     Example:
     >>> import gymnasium as gym
     >>> from nexus_rl import make_model
     >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
-    >>> model = make_model("nexus", modalities_from_space(env.observation_space))
-    >>> check_fit(model, env.observation_space)
+    >>> model = make_model("nexus", modalities_from_env(env))
+    >>> check_fit(model, env.observation_space, sensor_formats(env))
     """
-    entries = sensors_of(space)
+    entries, formats = sensors_of(space), formats or {}
     modalities = {modality.name: modality for modality in model.modalities}
-    rows = [
-        _compare(name, modalities.get(name), entries.get(name))
-        for name in dict.fromkeys([*modalities, *entries])
-    ]
+    rows: list[Row] = []
+    for name in dict.fromkeys([*modalities, *entries]):
+        modality = modalities.get(name)
+        rows.append(_compare(name, modality, entries.get(name)))
+        ours, theirs = modality.format if modality else "", formats.get(name, "")
+        if ours or theirs:
+            differ = ours and theirs and ours != theirs
+            problem = "the formats differ" if differ else ""
+            rows.append(("", ours or "-", theirs or "-", problem))
     if any(problem for *_, problem in rows):
         raise UserError(
             "the model does not fit the environment:\n"
@@ -109,7 +184,13 @@ def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
         "high": values.high,
         "likelihood": "categorical" if values.classes else "squared_error",
     }
-    return Modality(name, **{**fields, **changes})
+    modality = Modality(name, **{**fields, **changes})
+    if problem := _misfit(modality, space):
+        raise UserError(
+            f"sensor {name!r}, {_show(space)}: {_describe(modality)} does not fit it, "
+            f"{problem}; change the space with a wrapper instead"
+        )
+    return modality
 
 
 def _values(space: Space) -> _Values:
@@ -155,19 +236,13 @@ def _check_axes(values: _Values) -> None:
         )
 
 
-def _compare(
-    name: str, modality: Modality | None, space: Space | None
-) -> tuple[str, str, str, str]:
+def _compare(name: str, modality: Modality | None, space: Space | None) -> Row:
     """One row of the table: the sensor, both sides, and what is wrong if anything."""
     if modality is None or space is None:
         problem = "unknown to the model" if modality is None else "not there"
     else:
         problem = _misfit(modality, space)
-    ours = "-"
-    if modality is not None:
-        ours = f"{modality.kind} {modality.shape}"
-        if not modality.categorical:
-            ours += f" in [{modality.low:g}, {modality.high:g}]"
+    ours = "-" if modality is None else _describe(modality)
     return str(name), ours, "-" if space is None else _show(space), problem
 
 
@@ -182,9 +257,15 @@ def _misfit(modality: Modality, space: Space) -> str:
         return "the shapes differ"
     if values.compact and modality.categorical:
         return "one-hot rows must be floats"
+    off = max(abs(values.low - modality.low), abs(values.high - modality.high))
     slack = 1e-6 * (modality.high - modality.low)  # bounds are rounded to float32
-    inside = modality.low - slack <= values.low and values.high <= modality.high + slack
-    return "" if inside or values.compact or values.classes else "the ranges differ"
+    return "" if values.classes or off <= slack else "the ranges differ"
+
+
+def _describe(modality: Modality) -> str:
+    if modality.categorical:
+        return f"{modality.kind} {modality.shape}"
+    return f"{modality.kind} {modality.shape} in [{modality.low:g}, {modality.high:g}]"
 
 
 def _show(space: Space) -> str:
@@ -193,7 +274,7 @@ def _show(space: Space) -> str:
     return f"{space.dtype} {space.shape} in [{space.low.min():g}, {space.high.max():g}]"
 
 
-def _table(rows: list[tuple[str, str, str, str]]) -> str:
+def _table(rows: list[Row]) -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     lines = []
     for *cells, problem in rows:

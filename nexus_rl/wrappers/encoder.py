@@ -56,8 +56,9 @@ class Encoder:
 
     ``model`` is a folder written by ``save_pretrained`` or a model; ``space`` is the
     Dict space of one environment, in which "available", (M,), may say which sensors
-    are there (without it all are). ``options`` are ``EncoderOptions``. ``space`` of the
-    encoder is that of the latents: ``Box(-inf, inf, (size,), float32)``.
+    are there (without it all are); ``formats`` are its ``sensor_formats``. ``options``
+    are ``EncoderOptions``. ``space`` of the encoder is that of the latents:
+    ``Box(-inf, inf, (size,), float32)``.
 
     The model always runs in eval mode, without gradients, and is never changed: one
     that is in training mode is switched for the duration of the call. The parameters of
@@ -87,6 +88,7 @@ class Encoder:
         model: str | Path | MultimodalVAE,
         space: spaces.Space[Any],
         envs: int = 1,
+        formats: Mapping[str, str] | None = None,
         *,
         latent: Latent = "mean",
         append_mask: bool = False,
@@ -99,7 +101,7 @@ class Encoder:
         )
         choose(when_blind, dict.fromkeys(get_args(WhenBlind)), "when_blind")
         self.model = _take(model, device)
-        check_fit(self.model, space)
+        check_fit(self.model, space, formats)
         self.envs = envs
         self.latent = latent
         self.append_mask = append_mask

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.spaces import sensor_formats
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
 from nexus_rl.wrappers.masking import Observation
 
@@ -62,7 +63,8 @@ class NexusObservation(
         )
         # Gymnasium types the environment's observations as if they were the wrapper's.
         gym.Wrapper.__init__(self, cast(Any, env))
-        self.encoder = Encoder(model, env.observation_space, **options)
+        formats = sensor_formats(env)
+        self.encoder = Encoder(model, env.observation_space, formats=formats, **options)
         self.observation_space = self.encoder.space
 
     def reset(

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nexus_rl.errors import UserError
 from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.spaces import sensor_formats
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
 
 
@@ -45,7 +46,13 @@ class SB3NexusObservation(VecEnvWrapper):
                 "expected a vectorised environment of Gymnasium or Stable-Baselines3, "
                 f"got {venv!r}; NexusObservation wraps a single one"
             )
-        self.encoder = Encoder(model, venv.observation_space, venv.num_envs, **options)
+        self.encoder = Encoder(
+            model,
+            venv.observation_space,
+            venv.num_envs,
+            sensor_formats(venv),
+            **options,
+        )
         super().__init__(venv, self.encoder.space)
         self._unseeded = self.encoder.latent == "sample"
 

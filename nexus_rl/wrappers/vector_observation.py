@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.spaces import sensor_formats
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
 from nexus_rl.wrappers.masking import Observation
 
@@ -55,7 +56,11 @@ class VectorNexusObservation(
     ) -> None:
         super().__init__(env)
         self.encoder = Encoder(
-            model, env.single_observation_space, env.num_envs, **options
+            model,
+            env.single_observation_space,
+            env.num_envs,
+            sensor_formats(env),
+            **options,
         )
         self.single_observation_space = self.encoder.space
         self.observation_space = batch_space(self.encoder.space, env.num_envs)

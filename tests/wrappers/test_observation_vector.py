@@ -171,7 +171,8 @@ def test_factories_can_be_pickled(folder):
 def test_the_model_is_called_once_a_step():
     model = model_for(Flaky.observation_space)
     batches = []
-    model.fusion.register_forward_hook(lambda _, __, out: batches.append(len(out[0])))
+    image = model.bottoms["image"].encoder
+    image.register_forward_hook(lambda _, __, out: batches.append(len(out)))
     venv = VecNexusObservation(DummyVecEnv([Flaky] * N), model)
     venv.reset()
     ended = [sum(venv.step(ACTIONS)[2]) for _ in range(STEPS)]

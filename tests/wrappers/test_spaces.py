@@ -5,6 +5,7 @@ import doctest
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from observation_world import PENDULUM, Flaky, model_for
 
@@ -86,13 +87,10 @@ def test_observations_must_be_a_dict():
         check_fit(model_for(Flaky.observation_space), IMAGE)
 
 
-def test_order_and_smaller_ranges_do_not_matter():
+def test_order_and_rounded_bounds_do_not_matter():
     check_fit(model_for(Flaky.observation_space), Flaky.observation_space)
     model = make_model("nexus", [Modality("a", (2,), high=0.3), Modality("b", (3,))])
-    check_fit(
-        model,
-        dict_of(b=spaces.Box(0.1, 0.5, (3,)), a=spaces.Box(0, 0.3, (2,))),
-    )
+    check_fit(model, dict_of(b=spaces.Box(0, 1, (3,)), a=spaces.Box(0, 0.3, (2,))))
     one_hot = make_model("nexus", [Modality("label", (3,), "categorical")])
     check_fit(one_hot, dict_of(label=spaces.Box(0, 1, (3,))))
 
@@ -134,6 +132,14 @@ def test_the_message_shows_both_sides_of_every_sensor():
     ("modality", "space", "problem"),
     [
         (Modality("x", (3,)), spaces.Box(0, 2, (3,)), "the ranges differ"),
+        (Modality("x", (3,)), spaces.Box(0, 255, (3,)), "the ranges differ"),
+        # Rad/s against a fraction of 8 rad/s: no value is out of range.
+        (Modality("x", (3,), low=-8, high=8), spaces.Box(-1, 1, (3,)), "the ranges"),
+        (
+            Modality("x", (3,), low=-8, high=8),
+            spaces.Box(0, 255, (3,), np.uint8),
+            "the ranges differ",
+        ),
         (Modality("x", (3,)), spaces.Box(-np.inf, 1, (3,)), "infinite"),
         (Modality("x", (3,)), spaces.Discrete(3), "classes where"),
         (Modality("x", (3,)), spaces.Box(0, 1, (3,), np.int8), "its dtype"),
@@ -148,6 +154,32 @@ def test_the_message_shows_both_sides_of_every_sensor():
 def test_each_misfit_is_named(modality, space, problem):
     with pytest.raises(UserError, match=f"<- .*{problem}"):
         check_fit(make_model("nexus", [modality]), dict_of(x=space))
+
+
+def test_a_uint8_sensor_is_a_float_one_from_0_to_1():
+    """A model reads both alike, so that either may stand in for the other."""
+    bytes_, floats = IMAGE, spaces.Box(0, 1, IMAGE.shape)
+    for one, other in ((bytes_, floats), (floats, bytes_)):
+        (modality,) = modalities_from_space(dict_of(x=one), x={"kind": "image"})
+        model = make_model("nexus", [modality], latent_dim=4, width=16).eval()
+        check_fit(model, dict_of(x=other))
+        check_fit(model, dict_of(x=one))
+    seen = torch.arange(512).reshape(1, *IMAGE.shape).to(torch.uint8)
+    assert torch.equal(model.encode({"x": seen}), model.encode({"x": seen / 255}))
+
+
+@pytest.mark.parametrize(
+    ("space", "changes"),
+    [
+        (spaces.Box(0, 255, (3,), np.uint8), {"low": -1}),
+        (spaces.Box(-8, 8, (3,)), {"low": 0, "high": 1}),
+        (spaces.Box(-8, 8, (3,)), {"shape": (4,)}),
+        (spaces.Discrete(3), {"likelihood": "squared_error", "kind": "vector"}),
+    ],
+)
+def test_a_modality_must_fit_its_own_sensor(space, changes):
+    with pytest.raises(UserError, match=r"'x', .* does not fit it, .*wrapper instead"):
+        modalities_from_space(dict_of(x=space), x=changes)
 
 
 def test_examples_run():
