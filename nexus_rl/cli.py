@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NoReturn
+
+import tyro
 
 from nexus_rl.errors import UserError
 
@@ -44,6 +48,57 @@ def given(names: Sequence[str], argv: Sequence[str]) -> dict[str, str]:
     except SystemExit:  # `--preset` without a value: the full parser will say so
         return {}
     return vars(found)
+
+
+def read_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["enemies=2", "sound=bands"]`` as a dict; values are JSON, or else text.
+
+    Raises ``UserError`` for what is no pair, and for a name that comes twice.
+    """
+    kwargs: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (equals and name.isidentifier()):
+            raise UserError(f"expected NAME=VALUE, such as enemies=2, got {pair!r}")
+        if name in kwargs:
+            raise UserError(f"{name} is given twice")
+        python = {"True": True, "False": False, "None": None}
+        try:
+            kwargs[name] = python[value] if value in python else json.loads(value)
+        except ValueError:
+            kwargs[name] = value
+    return kwargs
+
+
+def show_kwargs(kwargs: Mapping[str, Any]) -> list[str]:
+    """What ``read_kwargs`` reads as ``kwargs``."""
+    plain = [f"{name}={value}" for name, value in kwargs.items()]
+    quoted = [f"{name}={json.dumps(value)}" for name, value in kwargs.items()]
+    return [
+        one if isinstance(value, str) and read_kwargs([one]) == {name: value} else other
+        for one, other, (name, value) in zip(plain, quoted, kwargs.items(), strict=True)
+    ]
+
+
+# The option --env-kwargs; its field is a dict.
+EnvKwargs = Annotated[
+    dict[str, Any],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="NAME=VALUE",
+        instance_from_str=read_kwargs,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=show_kwargs,
+    ),
+]
+
+
+def short_name(env: str, env_kwargs: Mapping[str, Any]) -> str:
+    """envs:nexus_rl/HyperHot-v0 with 2 enemies is hyper_hot_enemies=2."""
+    name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
+    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    told = "_".join([snake, *sorted(show_kwargs(env_kwargs))])
+    return re.sub(r"[^\w=.+-]+", "-", told)[:100]  # a file name anywhere
 
 
 def use_threads(threads: int) -> None:

@@ -63,7 +63,15 @@ _ENVIRONMENT = Preset(
     ),
     TopConfig(top_epochs=40),
 )
+_FRAMES = {
+    "kind": "frames",
+    "likelihood": "bernoulli",
+    "latent_dim": 16,
+    "beta": 0.05,
+    "top_weight": 10,
+}
 _SOUND = {"width": 64, "latent_dim": 8, "weight": 100, "beta": 0.1, "top_weight": 10}
+_NUMBER = {**_SOUND, "latent_dim": 2}
 
 PRESETS: dict[str, Preset] = {
     # Section 6.2 and Table B.8: two modalities, 100 epochs.
@@ -79,17 +87,24 @@ PRESETS: dict[str, Preset] = {
     # Any environment, from what its observation space says.
     "environment": _ENVIRONMENT,
     # The sounding pendulum.
-    "pendulum": replace(
+    "pendulum": replace(_ENVIRONMENT, sensors={"image": _FRAMES, "sound": _SOUND}),
+    # The same with four sensors.
+    "pendulum4": replace(
         _ENVIRONMENT,
         sensors={
-            "image": {
-                "kind": "frames",
-                "likelihood": "bernoulli",
-                "latent_dim": 16,
-                "beta": 0.05,
-                "top_weight": 10,
-            },
+            "image": _FRAMES,
             "sound": _SOUND,
+            "gyro": _NUMBER,
+            "torque": _NUMBER,
+        },
+    ),
+    # The shooter.
+    "hyperhot": replace(
+        _ENVIRONMENT,
+        model=replace(_ENVIRONMENT.model, latent_dim=24),
+        sensors={
+            "image": {**_FRAMES, "latent_dim": 32},
+            "sound": {**_SOUND, "width": 128, "latent_dim": 16},
         },
     ),
 }
@@ -99,6 +114,8 @@ PRESETS: dict[str, Preset] = {
 _DEFAULTS = {
     "MultimodalPendulum": "pendulum",
     "MultimodalPendulumPublished": "pendulum",
+    "MultimodalPendulum4": "pendulum4",
+    "HyperHot": "hyperhot",
 }
 
 

@@ -14,13 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from nexus_rl.config import TrainConfig
+from nexus_rl.data.rollouts import gather, opened
 from nexus_rl.draws import seeded
+from nexus_rl.environments import Env
 from nexus_rl.errors import UserError
 from nexus_rl.modality import subsets
 from nexus_rl.models.core import MultimodalVAE
 
 CHUNK = 1000
 RIDGE = 1e-3
+
+
+Part = tuple[dict[str, Tensor], Tensor]  # observations by sensor, state (N, S)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,38 @@ class ProbeRow:
     r2: tuple[float, ...]
     ridge_r2: tuple[float, ...]
     distance: float
+
+
+def samples(env: str | Env, rows: int, seed: int = 0) -> tuple[Part, Part]:
+    """``rows`` observations with true states: what fits probes, and what tests them.
+
+    Gathered from ``env``, a Gymnasium id or an environment, as ``rollouts.gather``
+    does; every fifth episode is for testing, so that neighbouring rows never lie on
+    both sides. States are ``info["state"]``, flattened. Raises ``UserError`` if the
+    environment tells none, or if the rows are too few.
+
+    Example: ``probe(model, *samples("envs:nexus_rl/MultimodalPendulum-v0", 20_000))``.
+    """
+    with opened(env) as recorded:
+        if "state" not in recorded.columns:
+            raise UserError(
+                f"{recorded.name['id']} does not tell its true state: info has no "
+                "'state' that is an array of numbers"
+            )
+        rollouts = gather(recorded.env, rows, seed=seed)
+    observations = rollouts.observations()
+    state = torch.from_numpy(rollouts.columns["state"]).reshape(len(rollouts), -1)
+    test = torch.from_numpy(rollouts.columns["episode"] % 5 == 0)
+    if min(test.sum(), (~test).sum()) < 2:
+        raise UserError(
+            f"{rows} rows are too few to split by episode; ask for more (--rows on "
+            "the command line)"
+        )
+    fit, tested = (
+        ({name: x[chosen] for name, x in observations.items()}, state[chosen])
+        for chosen in (~test, test)
+    )
+    return fit, tested
 
 
 @torch.no_grad()

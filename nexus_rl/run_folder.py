@@ -74,22 +74,8 @@ class RunFolder:
         Raises ``UserError`` if it holds another run (unless ``overwrite``) or
         anything else.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file, expected a folder for the run")
-        if self.path.is_dir() and any(
-            p.name not in UNBORN for p in self.path.iterdir()
-        ):
-            if not (self.path / "run.json").exists():
-                raise UserError(
-                    f"{self.path} holds files that are not a training run; choose "
-                    "another folder"
-                )
-            if not overwrite:
-                raise UserError(
-                    f"{self.path} already holds a run: continue it with --resume "
-                    f"{self.path}, or replace it with --overwrite"
-                )
-            self.clear()
+        self.check_free(overwrite)
+        self.clear()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -99,9 +85,29 @@ class RunFolder:
         run = {"train": asdict(config), "trained": trained, **notes}
         write_json(self.path / "run.json", run)
 
+    def check_free(self, overwrite: bool, whole: Path | None = None) -> None:
+        """Raises ``UserError`` unless a new run may take this folder.
+
+        ``whole`` is the folder to resume if this one is only a part of the run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file, expected a folder for the run")
+        if not self.path.is_dir() or all(p.name in UNBORN for p in self.path.iterdir()):
+            return
+        if not (self.path / "run.json").exists():
+            raise UserError(
+                f"{self.path} holds files that are not a training run; choose "
+                "another folder"
+            )
+        if not overwrite:
+            raise UserError(
+                f"{self.path} already holds a run: continue it with --resume "
+                f"{whole or self.path}, or replace it with --overwrite"
+            )
+
     def clear(self) -> None:
         """Deletes what a run writes and nothing else, what makes it a run last."""
-        for name in OWN:
+        for name in OWN if self.path.is_dir() else ():
             own = self.path / name
             if own.is_dir():
                 shutil.rmtree(own)
@@ -133,6 +139,8 @@ class RunFolder:
             )
         # Through JSON and back, where tuples are lists.
         now, then = json.loads(json.dumps(trained)), run.get("trained", {})
+        for modality in [*now.get("modalities", ()), *then.get("modalities", ())]:
+            modality.pop("format", None)  # changes no number; older runs do not say
         for part in then:
             if now.get(part) != then[part]:
                 raise UserError(

@@ -9,7 +9,7 @@ over them (for instance seeds).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -29,6 +29,9 @@ class Args:
     """Folders of models, all trained on the same environment."""
     env: str | None = None
     """Gymnasium id; what the model was trained on if not given."""
+    env_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Arguments of the environment, such as enemies=2; those of the model's training
+    if neither these nor --env are given."""
     rows: int = 20_000
     """Observations to simulate; a fifth of them is the test set."""
     seed: int = 1000
@@ -44,16 +47,23 @@ class Args:
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     cli.use_threads(args.threads)
-    env = args.env or environment_of(args.model[0])
-    loaded = [load(folder, env, args.device) for folder in args.model]
-    train, test = simulated(env, args)
+    env_id, env_kwargs = environment_of(args)
+    from nexus_rl.data.rollouts import opened
+    from nexus_rl.probes import samples
+
+    with opened(env_id, env_kwargs) as recorded:
+        env = recorded.env
+        loaded = [load(folder, env, args.device) for folder in args.model]
+        train, test = samples(env, args.rows, args.seed)
+        names = state_names(env, train[1].shape[1])
     models = [
         evaluate(folder, model, train, test, args.seed)
         for folder, model in zip(args.model, loaded, strict=True)
     ]
     result = {
-        "env": env,
-        "state": state_names(env, len(models[0]["rows"][0]["r2"])),
+        "env": env_id,
+        "env_kwargs": env_kwargs,
+        "state": names,
         "rows": args.rows,
         "seed": args.seed,
         "models": models,
@@ -66,57 +76,32 @@ def main() -> None:
     print(f"{page}\nplot: {out / 'probe.png'}")
 
 
-def environment_of(folder: Path) -> str:
-    env = read_json(folder / "run.json", "training run").get("env")
-    if env is None:
-        raise UserError(f"{folder} was not trained on an environment; name one: --env")
-    return str(env)
+def environment_of(args: Args) -> tuple[str, dict[str, Any]]:
+    """The environment's id and arguments: those given, or those of the training."""
+    if args.env is not None:
+        return args.env, args.env_kwargs
+    run = read_json(args.model[0] / "run.json", "training run")
+    if run.get("env") is None:
+        raise UserError(
+            f"{args.model[0]} was not trained on an environment; name one: --env"
+        )
+    return run["env"], args.env_kwargs or run.get("env_kwargs", {})
 
 
-def state_names(env: str, size: int) -> list[str]:
+def state_names(env: Any, size: int) -> list[str]:
     """Names of the state's variables: ``state_names`` of the environment, if any."""
-    from nexus_rl.data.rollouts import opened
-
-    with opened(env) as recorded:
-        names = getattr(recorded.env.unwrapped, "state_names", ())
+    names = getattr(env.unwrapped, "state_names", ())
     return list(names) if len(names) == size else [f"state {k}" for k in range(size)]
 
 
-def load(folder: Path, env: str, device: str) -> Any:
+def load(folder: Path, env: Any, device: str) -> Any:
     """The model in ``folder``, if it fits the environment."""
-    from nexus_rl.data.rollouts import opened
     from nexus_rl.models.files import load_model
-    from nexus_rl.spaces import check_fit
+    from nexus_rl.spaces import check_fit, sensor_formats
 
     model = load_model(folder, device=device)
-    with opened(env) as recorded:
-        check_fit(model, recorded.env.observation_space)
+    check_fit(model, env.observation_space, sensor_formats(env))
     return model
-
-
-def simulated(env: str, args: Args) -> list[Any]:
-    """Observations and true states, for fitting the probes and for testing them."""
-    import torch
-
-    from nexus_rl.data.rollouts import gather
-
-    rollouts = gather(env, args.rows, seed=args.seed)
-    state = rollouts.state
-    if state is None:
-        raise UserError(f"{env} does not tell its true state: info has no 'state'")
-    observations = rollouts.observations()
-    # By episode: neighbouring rows must not lie on both sides.
-    episode = torch.from_numpy(rollouts.columns["episode"].copy())
-    test = episode % 5 == 0
-    if min(test.sum(), (~test).sum()) < 2:
-        raise UserError(f"{args.rows} rows are too few to split by episode: --rows")
-    return [
-        (
-            {name: data[rows] for name, data in observations.items()},
-            state[rows].flatten(1),
-        )
-        for rows in (~test, test)
-    ]
 
 
 def evaluate(
@@ -157,8 +142,9 @@ def table(result: dict[str, Any]) -> str:
     size = len(pages[0]["r2"])
     config = result["models"][0]["config"]
     said = ", ".join(f"{name} {value}" for name, value in config.items())
+    env = " ".join([result["env"], *cli.show_kwargs(result["env_kwargs"])])
     lines = [
-        f"R2 of the state of {result['env']}, probes fitted with all "
+        f"R2 of the state of {env}, probes fitted with all "
         f"sensors; mean (worst) over {count} models. distance: of z(subset) from "
         "z(all), in spreads of z, mean (worst).",
         "",

@@ -10,6 +10,8 @@ import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
+from nexus_rl import cli
+
 if TYPE_CHECKING:
     import gymnasium as gym
 
@@ -28,6 +30,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     known = ", ".join(ENVIRONMENTS)
     parser.add_argument("--env", default=ENVIRONMENTS[0], help=f"one of {known}")
+    parser.add_argument(
+        "--env-kwargs",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="arguments of the environment, such as enemies=2",
+    )
     parser.add_argument("--seed", type=int, help="of the first episode (random)")
     parser.add_argument("--steps", type=int, help="stop after so many (never)")
     arguments = parser.parse_args()
@@ -94,9 +103,10 @@ def main() -> None:
         import pygame
     except ImportError:
         raise SystemExit("playing needs pygame: pip install pygame-ce") from None
-    import gymnasium as gym
+    from nexus_rl.environments import make_env
 
-    env = gym.make(f"envs:{arguments.env}", render_mode="human")
+    kwargs = {**cli.read_kwargs(arguments.env_kwargs), "render_mode": "human"}
+    env = make_env(arguments.env, kwargs)
     try:
         play(env, arguments.seed, arguments.steps)
     except pygame.error as error:
@@ -108,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -1,7 +1,7 @@
 """Train a model without labels or rewards: data in, checkpoint and picture out.
 
     python scripts/pretrain_nexus.py                 # the sounding pendulum, simulated
-    python scripts/pretrain_nexus.py --env envs:nexus_rl/HyperHot-v0
+    python scripts/pretrain_nexus.py --env nexus_rl/HyperHot-v0 --env-kwargs enemies=2
     python scripts/pretrain_nexus.py --dataset fashion_mnist --preset paper
     python scripts/pretrain_nexus.py --dataset mnist --epochs 5 --out runs/mnist
     python scripts/pretrain_nexus.py --resume runs/mnist
@@ -13,7 +13,7 @@ Several processes: torchrun --nproc-per-node 2 scripts/pretrain_nexus.py ...
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,8 @@ class Args:
     env: str | None = None
     """Gymnasium id of an environment with Dict observations, to simulate data with;
     the sounding pendulum if neither this nor --dataset is given."""
+    env_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Arguments of the environment, such as enemies=2 sound=waveform."""
     dataset: str | None = None
     """mnist or fashion_mnist, instead of an environment."""
     preset: str = ""
@@ -65,7 +67,7 @@ class Args:
 
     @property
     def name(self) -> str:
-        return self.dataset or short_name(self.env or PENDULUM)
+        return self.dataset or cli.short_name(self.env or PENDULUM, self.env_kwargs)
 
     @property
     def folder(self) -> Path:
@@ -76,6 +78,7 @@ class Args:
         """What may not change when a run is continued, and is noted in its folder."""
         return {
             "env": self.env,
+            "env_kwargs": self.env_kwargs,
             "dataset": self.dataset,
             "preset": self.preset,
             "from": str(self.from_) if self.from_ else None,
@@ -88,12 +91,6 @@ class Args:
     def notes(self) -> dict[str, Any]:
         where = str(self.data_dir.resolve()) if self.data_dir else None
         return {**self.fixed, "data_dir": where, "settings": asdict(self.train)}
-
-
-def short_name(env: str) -> str:
-    """envs:nexus_rl/MultimodalPendulum-v0 is multimodal_pendulum."""
-    name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
 def bottoms_of(folder: Path) -> Path:
@@ -116,8 +113,8 @@ def parse(argv: list[str]) -> Args:
         top=preset.top,
     )
     args: Args = tyro.cli(Args, description=__doc__, args=argv, default=default)
-    if args.env and args.dataset:
-        raise UserError("give --env or --dataset, not both")
+    if args.dataset and (args.env or args.env_kwargs):
+        raise UserError("give --env or --dataset, not both; --env-kwargs are for --env")
     if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
         raise UserError(
             f"preset {name} trains both stages itself: for one stage alone add "
@@ -171,6 +168,7 @@ def saved_args(folder: Path) -> Args:
         )
     return Args(
         env=run["env"],
+        env_kwargs=run.get("env_kwargs", {}),
         dataset=run["dataset"],
         preset=run["preset"],
         resume=folder,
@@ -231,15 +229,11 @@ def start_stages(args: Args, below: Path) -> None:
     """Makes way for a new run in two stages; refuses if there is another."""
     from nexus_rl.run_folder import RunFolder
 
-    for folder in (below, args.folder):
-        if not (folder / "run.json").exists():
-            continue
-        if not args.overwrite:
-            raise UserError(
-                f"{folder} already holds a run: continue it with --resume "
-                f"{args.folder}, or replace it with --overwrite"
-            )
-        RunFolder(folder).clear()
+    folders = [RunFolder(folder) for folder in (below, args.folder)]
+    for folder in folders:
+        folder.check_free(args.overwrite, whole=args.folder)
+    for folder in folders:
+        folder.clear()
 
 
 def train_stage(
@@ -283,6 +277,7 @@ def load_data(args: Args) -> Dataset:
     return simulate(
         args.env or PENDULUM,
         args.rows,
+        env_kwargs=args.env_kwargs,
         seed=seed,
         out=kept / f"{args.name}_{args.rows}_{seed}",
         sensors=PRESETS[args.preset].sensors,

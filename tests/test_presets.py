@@ -17,8 +17,8 @@ from nexus_rl.presets import PRESETS, TopConfig, default_preset
         ("nexus_rl/MultimodalPendulum-v0", "pendulum"),
         ("MultimodalPendulum-v12", "pendulum"),
         ("MultimodalPendulum", "pendulum"),
-        ("envs:nexus_rl/MultimodalPendulum4-v0", "environment"),
-        ("envs:nexus_rl/HyperHot-v0", "environment"),
+        ("envs:nexus_rl/MultimodalPendulum4-v0", "pendulum4"),
+        ("envs:nexus_rl/HyperHot-v0", "hyperhot"),
         ("Pendulum-v1", "environment"),
         ("", "environment"),
     ],
@@ -32,7 +32,7 @@ def test_the_preset_of_an_environment_is_known_by_its_name(
 
 def test_data_sets_are_learned_in_one_stage_and_environments_in_two() -> None:
     assert {name for name, preset in PRESETS.items() if preset.top.top_epochs} == {
-        *("environment", "pendulum"),
+        *("environment", "pendulum", "pendulum4", "hyperhot"),
     }
 
 

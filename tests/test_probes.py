@@ -6,18 +6,21 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from nexus_rl import Modality, UserError, make_model, probes
+from nexus_rl.data.rollouts import gather
 from nexus_rl.draws import seeded
 from nexus_rl.models import MultimodalVAE
-from nexus_rl.probes import ProbeRow, latents, probe, r_squared
+from nexus_rl.probes import ProbeRow, latents, probe, r_squared, samples
 
 VECTORS = (Modality("a", (2,), low=-4, high=4), Modality("b", (1,), low=-4, high=4))
 BOTH = ("a", "b")
+PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
 SUBSETS = [("a",), ("b",), BOTH]
 
 Part = tuple[dict[str, Tensor], Tensor]
@@ -173,6 +176,70 @@ def test_latents_are_posterior_means_whatever_the_number_of_rows(
     stub = Copies()
     assert torch.equal(latents(stub, x, ("a",))[:, :2], x["a"])
     assert stub.rows == [probes.CHUNK, probes.CHUNK, 1]
+
+
+# -- Samples ---------------------------------------------------------------------
+
+
+def test_samples_are_observations_with_their_states_by_episode() -> None:
+    (seen, state), (other, truth) = samples(PENDULUM, 2000, seed=3)
+    assert len(state) + len(truth) == 2000
+    assert state.shape[1:] == truth.shape[1:] == (3,)
+    for part, rows in ((seen, len(state)), (other, len(truth))):
+        assert {name: len(x) for name, x in part.items()} == {
+            **{"image": rows, "sound": rows}
+        }
+    # Rows still belong to their states: observe them again.
+    rollouts = gather(PENDULUM, 2000, seed=3)
+    chosen = torch.from_numpy(rollouts.columns["episode"] % 5 == 0)
+    for rows, (part, told) in ((~chosen, (seen, state)), (chosen, (other, truth))):
+        assert torch.equal(part["sound"], rollouts.observations()["sound"][rows])
+        assert torch.equal(told, rollouts.state[rows])  # type: ignore[index]
+
+
+def test_samples_of_an_environment_that_is_made() -> None:
+    env = gym.make(PENDULUM, image_size=16)
+    (seen, state), _ = samples(env, 200, seed=3)
+    assert seen["image"].shape[1:] == (2, 16, 16)
+    assert torch.equal(state, samples(PENDULUM, 200, seed=3)[0][1])
+
+
+class Silent(gym.Wrapper[Any, Any, Any, Any]):
+    """Tells no state, and must not be played to find out."""
+
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0], {}
+
+    def step(self, action: Any) -> Any:
+        raise AssertionError("something was simulated")
+
+
+def test_an_environment_without_a_state_is_refused_before_simulating() -> None:
+    with pytest.raises(UserError, match="Pendulum-v0 does not tell its true state"):
+        samples(Silent(gym.make(PENDULUM)), 1000)
+
+
+def test_a_few_samples_that_leave_a_part_empty() -> None:
+    with pytest.raises(UserError, match=r"2 rows are too few .*--rows"):
+        samples(PENDULUM, 2)
+
+
+def test_a_state_of_one_number_is_a_column() -> None:
+    class Angle(gym.Wrapper[Any, Any, Any, Any]):
+        def reset(self, **options: Any) -> Any:
+            observation, info = self.env.reset(**options)
+            return observation, {"state": info["state"][2]}
+
+        def step(self, action: Any) -> Any:
+            *told, info = self.env.step(action)
+            return *told, {"state": info["state"][2]}
+
+        @property
+        def unwrapped(self) -> Any:  # whose states cannot be sampled
+            return self
+
+    (_, state), (_, truth) = samples(Angle(gym.make(PENDULUM)), 500)
+    assert state.shape[1:] == truth.shape[1:] == (1,)
 
 
 # -- Constants, seeds ------------------------------------------------------------

@@ -102,3 +102,8 @@ def split_rows(rows: int, seed: int, fraction: float) -> tuple[Tensor, Tensor]:
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     first = round(fraction * rows)
     return order[first:], order[:first]
+
+
+def classes_of(label: Tensor) -> Tensor:
+    """Classes (B,), int64, of a label given as classes or one-hot rows."""
+    return label.long() if label.dim() == 1 else label.argmax(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,13 +95,8 @@ class Rollouts:
         columns = {SENSOR + name: name for name in self.sensors}
         for modality in modalities:
             choose(modality.name, dict.fromkeys(self.sensors), "sensor")
+        check_split([part.episodes for part in self.parts], test_fraction)
         test = self._test_rows(test_fraction, seed)
-        if not test.any() and test_fraction > 0:
-            raise UserError(
-                f"{sum(part.episodes for part in self.parts)} episodes are too few to "
-                f"set {test_fraction:g} of them aside for testing; collect more, or "
-                "split off a larger test_fraction"
-            )
         names = [modality.name for modality in modalities]
         train_part, test_part = (
             {
@@ -122,6 +118,17 @@ class Rollouts:
             first += part.episodes
         rows: NDArray[np.bool_] = chosen[self.columns["episode"]]
         return rows
+
+
+def check_split(episodes: Sequence[int], fraction: float) -> None:
+    """Raises ``UserError`` if no part has enough episodes to set some aside."""
+    if fraction == 0 or any(len(split_rows(n, 0, fraction)[1]) for n in episodes):
+        return
+    raise UserError(
+        f"too few episodes ({sum(episodes)}) to set {fraction:g} of them aside for "
+        "testing; collect more rows (--rows on the command line), or split off a "
+        "larger test_fraction"
+    )
 
 
 def load_rollouts(folder: str | Path, in_memory: bool = False) -> Rollouts:

@@ -6,7 +6,7 @@ import copy
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from nexus_rl.data.rollout_env import Env, Observation, RecordedEnv
 from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_store import Column, PartWriter
+from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError, choose
 
 __all__ = ["Rollouts", "collect", "gather", "load_rollouts", "sample"]
@@ -107,14 +108,27 @@ def gather(
     Example: ``gather("envs:nexus_rl/MultimodalPendulum-v0", 20_000, out="data")``.
     """
     with opened(env) as recorded, _folder(out) as folder:
-        sampled = 0 if recorded.missing_sampler else rows // 2
+        sampled, left = _shares(recorded, rows)
         if sampled:
             _sample(recorded, folder, sampled, seed, progress)
         how, start = _policy(recorded, "random_hold", HOLD, seed)
         unit = partial(_play_episode, recorded, start)
-        left = rows - sampled
         fill(folder, recorded.name, recorded.columns, how, left, unit, progress)
         return load_rollouts(folder, in_memory=out is None)
+
+
+def most_episodes(env: RecordedEnv, rows: int) -> tuple[int, int]:
+    """How many episodes each part of ``gather`` has at most."""
+    sampled, played = _shares(env, rows)
+    return sampled, (played + 1) // 2  # of two rows or more, but for the last
+
+
+def _shares(env: RecordedEnv, rows: int) -> tuple[int, int]:
+    """How many rows of a mixture are sampled and played."""
+    if rows < 1:
+        raise UserError(f"expected at least one row, got {rows}")
+    sampled = 0 if env.missing_sampler else rows // 2
+    return sampled, rows - sampled
 
 
 def fill(
@@ -247,16 +261,16 @@ def _seeds(how: How, unit: int) -> np.random.SeedSequence:
 
 
 @contextmanager
-def opened(env: str | Env) -> Iterator[RecordedEnv]:
+def opened(
+    env: str | Env, env_kwargs: Mapping[str, Any] | None = None
+) -> Iterator[RecordedEnv]:
     """The environment, made and closed again if it is given by its id."""
     if not isinstance(env, str):
+        if env_kwargs:
+            raise UserError("env_kwargs are for an id; this environment is made")
         yield RecordedEnv(env)
         return
-    try:
-        made = gym.make(env)
-    except (gym.error.Error, ImportError) as error:
-        hint = "" if ":" in env else ". Name the module that registers it: MODULE:ID"
-        raise UserError(f"cannot make environment {env!r}: {error}{hint}") from error
+    made = make_env(env, env_kwargs)
     try:
         yield RecordedEnv(made)
     finally:

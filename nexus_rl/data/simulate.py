@@ -7,29 +7,34 @@ from pathlib import Path
 from typing import Any
 
 from nexus_rl.data.dataset import Dataset
-from nexus_rl.data.rollouts import gather, opened
-from nexus_rl.spaces import modalities_from_space
+from nexus_rl.data.rollout_env import Env
+from nexus_rl.data.rollout_reader import check_split
+from nexus_rl.data.rollouts import gather, most_episodes, opened
+from nexus_rl.spaces import modalities_from_env
 
 
 def simulate(
-    env: str,
+    env: str | Env,
     rows: int,
     *,
+    env_kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     sensors: Mapping[str, Mapping[str, Any]] | None = None,
     test_fraction: float = 0.1,
     progress: bool = False,
 ) -> Dataset:
-    """``rows`` observations of environment ``env`` as a ``Dataset``.
+    """``rows`` observations of ``env`` as a ``Dataset``.
 
-    Gathered as ``rollouts.gather`` does (states the environment draws, and rollouts),
-    and kept in ``out`` if given. The modalities are read off the observation space;
-    ``sensors`` changes fields of them by name. Raises ``UserError`` for environments
-    and folders that do not fit.
+    ``env`` is a Gymnasium id, made with ``env_kwargs``, or an environment, which stays
+    open. Rows are gathered as ``rollouts.gather`` does (states the environment draws,
+    and rollouts), and kept in ``out`` if given. The modalities are read off the
+    observation space and the formats it declares; ``sensors`` changes fields of them by
+    name. Raises ``UserError`` for environments, arguments and folders that do not fit,
+    and for too few rows to set ``test_fraction`` of the episodes aside.
     """
-    with opened(env) as recorded:
-        space = recorded.env.observation_space
-        modalities = modalities_from_space(space, **(sensors or {}))
+    with opened(env, env_kwargs) as recorded:
+        modalities = modalities_from_env(recorded.env, **(sensors or {}))
+        check_split(most_episodes(recorded, rows), test_fraction)
         rollouts = gather(recorded.env, rows, seed=seed, out=out, progress=progress)
     return rollouts.dataset(modalities, test_fraction, seed)

@@ -17,6 +17,7 @@ from nexus_rl.data import Dataset, rollouts
 from nexus_rl.data.simulate import simulate
 
 PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
+HYPERHOT = "nexus_rl/HyperHot-v0"
 COUNTING = "nexus_rl_tests/Counting-v0"
 
 
@@ -151,9 +152,59 @@ def test_unknown_changes_are_refused_before_anything_is_simulated(
         ("envs:nexus_rl/MultimodalPendulumm-v0", 60, "cannot make environment"),
         ("no_such_module:Thing-v0", 60, "cannot make environment"),
         (PENDULUM, 0, "expected at least one row, got 0"),
-        (PENDULUM, 4, "too few to set 0.1 of them aside"),
     ],
 )
 def test_what_cannot_be_simulated(env: str, rows: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         simulate(env, rows)
+
+
+@pytest.mark.parametrize(
+    ("env", "rows", "most"),
+    [
+        (PENDULUM, 10, 8),  # 5 states, each by itself, and 5 rows of rollouts
+        (HYPERHOT, 10, 5),  # of a reset and a step each
+    ],
+)
+def test_too_few_rows_to_test_on_are_refused_before_simulating(
+    tmp_path: Path, env: str, rows: int, most: int
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"few episodes \({most}\) to set 0.1 of .*--rows"
+    ):
+        simulate(env, rows, out=tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    assert simulate(env, rows, test_fraction=0.0).train
+
+
+def test_what_only_simulating_shows_is_said_afterwards() -> None:
+    with pytest.raises(UserError, match=r"few episodes \(1\) to set 0.1 of .*--rows"):
+        simulate(HYPERHOT, 20)
+
+
+# -- Arguments, and environments that are made -------------------------------------
+
+
+def test_arguments_reach_the_environment() -> None:
+    small = simulate(PENDULUM, 60, env_kwargs={"image_size": 16})
+    assert small.modalities[0].shape == (2, 16, 16)
+    with pytest.raises(UserError, match="Did you mean 'image_size'"):
+        simulate(PENDULUM, 60, env_kwargs={"image_sice": 16})
+
+
+def test_an_environment_may_be_given_and_stays_open() -> None:
+    env = gym.make(PENDULUM, image_size=16)
+    given = simulate(env, 60, seed=3)
+    assert same(given, simulate(PENDULUM, 60, env_kwargs={"image_size": 16}, seed=3))
+    env.reset()
+    with pytest.raises(UserError, match="env_kwargs are for an id"):
+        simulate(env, 60, env_kwargs={"image_size": 16})
+
+
+def test_modalities_keep_the_formats_the_environment_declares() -> None:
+    plain = simulate(PENDULUM, 60, sensors={"sound": {"weight": 7}})
+    published = simulate(PENDULUM, 60, env_kwargs={"published": True})
+    for one, other in zip(plain.modalities, published.modalities, strict=True):
+        assert one.format.startswith("2 frames, ")
+        assert one.format != other.format
+    assert plain.modalities[1].weight == 7

@@ -65,6 +65,20 @@ def test_plays_a_number_of_steps(name):
     assert result.stderr == ""
 
 
+def test_plays_with_arguments_of_the_environment():
+    short = run("--env-kwargs", "time_limit=0.1", "--steps", "5", "--seed", "0")
+    assert short.returncode == 0, short.stderr
+    assert short.stdout.startswith("episode 1: score -1.0\n")
+    for arguments, message in (
+        (["enemy=2"], "Did you mean 'enemies'?"),
+        (["enemies=9"], "enemies must be 1, 2, 3 or 4, got 9"),
+        (["enemies"], "expected NAME=VALUE"),
+    ):
+        refused = run("--env-kwargs", *arguments, "--steps", "5")
+        assert refused.returncode == 2
+        assert message in refused.stderr and "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("pressed", "game_action", "torque"),
     [

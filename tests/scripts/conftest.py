@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,14 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = pretrain(folder, *STAGED, "--out", "run")
     assert finished.code == 0, finished.said
     return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path, staged: Path) -> Path:
+    """A copy of ``staged`` to write into."""
+    for name in ("run", "run_bottoms", "runs"):
+        shutil.copytree(staged / name, tmp_path / name)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")

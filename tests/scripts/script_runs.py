@@ -7,6 +7,7 @@ is run like any other, and has the dataset "tiny" beside the library's own.
 from __future__ import annotations
 
 import importlib.util
+import json
 import multiprocessing as mp
 import os
 import runpy
@@ -182,6 +183,17 @@ def results(folder: Path) -> dict[str, bytes]:
     """The bytes that must not depend on how often a run was interrupted."""
     names = ("log.jsonl", "model.safetensors", "best/model.safetensors")
     return {name: (folder / name).read_bytes() for name in names}
+
+
+def same_runs(one: Path, other: Path) -> bool:
+    """Whether both stages in both folders ended with the same bytes."""
+    return all(
+        results(one / name) == results(other / name) for name in ("run", "run_bottoms")
+    )
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
 
 
 def state(folder: Path) -> dict[str, Any]:

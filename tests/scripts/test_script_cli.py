@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from script_runs import SCRIPTS, from_shell
 
 from nexus_rl import UserError, cli
 from nexus_rl.presets import PRESETS
 
-NAMES = ["pretrain_nexus.py", "evaluate_cmi.py", "evaluate_encoder.py"]
+NAMES = [
+    *("pretrain_nexus.py", "evaluate_cmi.py", "evaluate_encoder.py"),
+    "reproduce_paper.py",
+]
 OPTIONS = {
-    "pretrain_nexus.py": ("--env", "--rows", "--top-epochs", "--dataset", "--data-dir"),
+    "pretrain_nexus.py": (
+        "--env",
+        "--env-kwargs",
+        "--rows",
+        "--top-epochs",
+        "--dataset",
+        "--data-dir",
+    ),
     "evaluate_cmi.py": ("--dataset", "--data-dir"),
-    "evaluate_encoder.py": ("--env", "--rows", "--model"),
+    "evaluate_encoder.py": ("--env", "--env-kwargs", "--rows", "--model"),
+    "reproduce_paper.py": ("--dataset", "--rows", "--jobs", "table2"),
 }
 
 
@@ -36,9 +50,11 @@ def test_help_does_not_import_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_options_are_one_clear_message(name: str) -> None:
-    done = from_shell(SCRIPTS / name, "--sead", "3")
+    more = ["table2"] if name == "reproduce_paper.py" else []
+    done = from_shell(SCRIPTS / name, *more, "--sead", "3")
     assert done.returncode == 2
-    assert "--seed" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "--sead" in said and ("--seed" in said or more)
     assert "Traceback" not in done.stderr
 
 
@@ -75,7 +91,8 @@ def test_a_preset_overrides_defaults_and_options_override_it(
     parse = pretrain_nexus.parse
     for arguments, name in (
         ([], "pendulum"),
-        (["--env", "envs:nexus_rl/HyperHot-v0"], "environment"),
+        (["--env", "envs:nexus_rl/HyperHot-v0"], "hyperhot"),
+        (["--env", "elsewhere/Robot-v0"], "environment"),
         (["--dataset", "mnist"], "paper"),
     ):
         plain, preset = parse(arguments), PRESETS[name]
@@ -114,6 +131,69 @@ def test_given_reads_some_options_before_all_others() -> None:
     assert given(["preset"], ["--pre", "demo", "--presets", "x"]) == {}
     assert given(["preset"], ["--preset"]) == {}
     assert given(["preset"], ["--help"]) == {}
+
+
+# -- Arguments of environments ---------------------------------------------------
+
+
+def test_values_are_json_or_text() -> None:
+    pairs = ["a=2", "b=0.5", "c=true", "d=False", "e=bands", "f=", "g=x=y", "h=[1, 2]"]
+    assert cli.read_kwargs(pairs) == {
+        **{"a": 2, "b": 0.5, "c": True, "d": False, "e": "bands", "f": "", "g": "x=y"},
+        "h": [1, 2],
+    }
+    assert cli.read_kwargs([]) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(-1e9, 1e9),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), JSON))
+def test_what_is_shown_is_read_again(kwargs: dict[str, Any]) -> None:
+    """A continued run has the arguments that run.json holds."""
+    assert cli.read_kwargs(cli.show_kwargs(kwargs)) == kwargs
+
+
+def test_texts_are_quoted_only_where_they_must_be() -> None:
+    kwargs = {"a": "bands", "b": "2", "c": "True", "d": 2, "e": True}
+    assert cli.show_kwargs(kwargs) == ["a=bands", 'b="2"', 'c="True"', "d=2", "e=true"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["enemies"], "expected NAME=VALUE, such as enemies=2, got 'enemies'"),
+        (["=2"], "expected NAME=VALUE"),
+        (['{"enemies": 2}'], "expected NAME=VALUE"),
+        (["--x=2"], "expected NAME=VALUE"),
+        (["a=1", "a=1"], "a is given twice"),
+    ],
+)
+def test_what_is_no_pair_is_refused(pairs: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cli.read_kwargs(pairs)
+
+
+@pytest.mark.parametrize("name", ["pretrain_nexus.py", "evaluate_encoder.py"])
+def test_a_malformed_pair_is_one_clear_message(name: str) -> None:
+    done = from_shell(SCRIPTS / name, "--env-kwargs", "enemies", "--seed", "1")
+    assert done.returncode == 2
+    assert "NAME=VALUE" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_of_folders_tell_environments_apart() -> None:
+    assert cli.short_name("envs:nexus_rl/HyperHot-v0", {}) == "hyper_hot"
+    assert cli.short_name("MultimodalPendulum4-v0", {}) == "multimodal_pendulum4"
+    some = {"sound": "bands", "enemies": 2}
+    name = cli.short_name("envs:nexus_rl/HyperHot-v0", some)
+    assert name == "hyper_hot_enemies=2_sound=bands"
+    strange = cli.short_name("X-v0", {"path": "../a/b c:*" + "long" * 100})
+    assert len(strange) <= 100 and not set(strange) & set("/ :*")
 
 
 # -- How a command line ends -----------------------------------------------------

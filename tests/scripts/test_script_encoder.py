@@ -10,14 +10,16 @@ from statistics import mean
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import torch
 from matplotlib.figure import Figure
 from script_runs import PENDULUM, error_line, evaluate_encoder, load_script
 
-from nexus_rl import load_model
+from nexus_rl import load_model, make_model
 from nexus_rl.data.rollouts import gather
-from nexus_rl.probes import probe
+from nexus_rl.probes import probe, samples
+from nexus_rl.spaces import modalities_from_env
 
 OPTIONS = ["--rows", "300", "--device", "cpu", "--threads", "1"]
 SUBSETS = [["image"], ["sound"], ["image", "sound"]]
@@ -177,6 +179,74 @@ def test_a_model_that_does_not_fit_the_environment(
     options = [*OPTIONS, "--model", folder, "--env", env, "--out", "found"]
     error = error_line(evaluate_encoder(tmp_path, *options))
     assert "the model does not fit the environment" in error
+    assert not (tmp_path / "found").exists()
+
+
+def test_readings_in_another_format_are_refused_with_both_sides(
+    tmp_path: Path, staged: Path
+) -> None:
+    other = ["--env", "nexus_rl/MultimodalPendulumPublished-v0", "--out", "found"]
+    refused = evaluate_encoder(tmp_path, *OPTIONS, "--model", staged / "run", *other)
+    assert "the model does not fit the environment" in error_line(refused)
+    assert "linear pitch" in refused.said and "logarithmic pitch" in refused.said
+    assert refused.said.count("<- the formats differ") == 2
+    assert not (tmp_path / "found").exists()
+
+
+@pytest.fixture
+def published(tmp_path: Path, staged: Path) -> Path:
+    """A copy of ``staged``'s run that says it was trained with ``published=True``."""
+    shutil.copytree(staged / "run", tmp_path / "run")
+    for name in ("run.json", "config.json"):
+        path = tmp_path / "run" / name
+        told = json.loads(path.read_text())
+        for modality in told.get("modalities", ()):
+            modality["format"] = ""
+        told["env_kwargs"] = {"published": True}
+        path.write_text(json.dumps(told))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("options", "kwargs"),
+    [
+        ([], {"published": True}),
+        (["--env-kwargs", "published=false"], {"published": False}),
+        (["--env", PENDULUM], {}),
+    ],
+)
+def test_the_arguments_are_those_of_the_run_if_no_others_are_given(
+    tmp_path: Path, published: Path, options: list[str], kwargs: dict[str, bool]
+) -> None:
+    done = evaluate_encoder(tmp_path, *OPTIONS, "--model", published, *options)
+    assert done.code == 0, done.said
+    result = read(published)
+    assert (result["env"], result["env_kwargs"]) == (PENDULUM, kwargs)
+    said = (published / "probe.md").read_text()
+    assert ("published=true" in said) == kwargs.get("published", False)
+    fit, test = samples(gym.make(PENDULUM, **kwargs), 300, seed=1000)
+    expected = probe(load_model(published), fit, test, seed=1000)
+    assert result["models"][0]["rows"][0]["r2"] == pytest.approx(
+        expected[0].r2, abs=1e-4
+    )
+
+
+def test_a_run_from_before_arguments(tmp_path: Path, published: Path) -> None:
+    run = json.loads((published / "run.json").read_text())
+    del run["env_kwargs"]
+    (published / "run.json").write_text(json.dumps(run))
+    done = evaluate_encoder(tmp_path, *OPTIONS, "--model", published)
+    assert done.code == 0, done.said
+    assert read(published)["env_kwargs"] == {}
+
+
+def test_an_environment_without_a_state_is_refused_at_once(tmp_path: Path) -> None:
+    name = "silent_env:nexus_rl_tests/Silent-v0"
+    model = make_model("nexus", modalities_from_env(gym.make(name)), width=8)
+    model.save_pretrained(tmp_path / "model")
+    options = [*OPTIONS, "--model", "model", "--env", name, "--out", "found"]
+    error = error_line(evaluate_encoder(tmp_path, *options))
+    assert "Silent-v0 does not tell its true state" in error
     assert not (tmp_path / "found").exists()
 
 

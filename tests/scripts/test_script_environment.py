@@ -8,7 +8,6 @@ import signal
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
@@ -20,7 +19,9 @@ from script_runs import (
     error_line,
     log_lines,
     pretrain,
+    read,
     results,
+    same_runs,
     state,
     wait_until,
 )
@@ -28,6 +29,7 @@ from script_runs import (
 from nexus_rl import UserError
 from nexus_rl.data.rollouts import load_rollouts
 
+HYPERHOT = "nexus_rl/HyperHot-v0"
 DATA = Path("runs/data/multimodal_pendulum_400_0")
 
 
@@ -35,18 +37,6 @@ DATA = Path("runs/data/multimodal_pendulum_400_0")
 def options(staged: Path) -> list[str]:
     """Those of ``staged``, with its data."""
     return [*STAGED, "--data-dir", str(staged / "runs" / "data"), "--out", "run"]
-
-
-@pytest.fixture
-def world(tmp_path: Path, staged: Path) -> Path:
-    """A copy of ``staged`` to write into."""
-    for name in ("run", "run_bottoms", "runs"):
-        shutil.copytree(staged / name, tmp_path / name)
-    return tmp_path
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text())
 
 
 def bottoms(folder: Path) -> dict[str, torch.Tensor]:
@@ -59,13 +49,6 @@ def bottoms(folder: Path) -> dict[str, torch.Tensor]:
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(
         torch.equal(one[name], other[name]) for name in one
-    )
-
-
-def same_runs(one: Path, other: Path) -> bool:
-    """Whether both stages in both folders ended with the same bytes."""
-    return all(
-        results(one / name) == results(other / name) for name in ("run", "run_bottoms")
     )
 
 
@@ -199,6 +182,16 @@ def test_an_overwriting_run_that_was_interrupted_goes_on_as_itself(
     assert log_lines(world / "run") == 1
 
 
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_other_files_are_found_before_anything_is_replaced(
+    world: Path, staged: Path, overwrite: list[str]
+) -> None:
+    (world / "run" / "run.json").unlink()
+    error = error_line(pretrain(world, *STAGED, "--out", "run", *overwrite))
+    assert "hold" in error
+    assert results(world / "run_bottoms") == results(staged / "run_bottoms")
+
+
 def test_another_run_in_the_folder_is_found_before_the_bottoms_are_trained(
     world: Path,
 ) -> None:
@@ -217,6 +210,7 @@ def test_another_run_in_the_folder_is_found_before_the_bottoms_are_trained(
         ("--env", "envs:nexus_rl/HyperHot-v0", f"was started with env {PENDULUM}"),
         ("--dataset", "mnist", "was started with dataset None"),
         ("--preset", "environment", "was started with preset pendulum"),
+        ("--env-kwargs", "image_size=16", "was started with env_kwargs {}"),
         ("--rows", "500", "was started with rows 400"),
         ("--rho", "0.7", "was started with model"),
         ("--top-epochs", "3", "was started with top"),
@@ -290,7 +284,11 @@ def test_the_folder_of_the_bottoms_is_not_a_run_to_resume(world: Path) -> None:
         (["--env", PENDULUM, "--dataset", "mnist"], "--env or --dataset, not both"),
         (["--dataset", "mnist", f"--env={PENDULUM}"], "--env or --dataset, not both"),
         (["--rows", "0"], "expected at least one row, got 0"),
-        (["--rows", "4"], "too few to set 0.1 of them aside"),
+        (["--rows", "4"], "too few episodes (3) to set 0.1 of them aside for testing"),
+        (["--env", HYPERHOT, "--rows", "9"], "--rows"),
+        (["--env-kwargs", "image_sice=16"], "Did you mean 'image_size'?"),
+        (["--env-kwargs", "image_size=2"], "with image_size=2: image_size must be"),
+        (["--dataset", "mnist", "--env-kwargs", "a=1"], "--env-kwargs are for --env"),
         (["--top-epochs", "-1"], "top_epochs must not be negative"),
     ],
 )

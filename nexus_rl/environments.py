@@ -1,0 +1,73 @@
+"""Environments by their Gymnasium ids, and what is said where they cannot be made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
+
+from nexus_rl.errors import UserError, choose
+
+Env = gym.Env[Any, Any]
+
+OURS = "nexus_rl/"  # the ids that the package `envs` registers
+
+
+def make_env(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Env:
+    """``gym.make(env_id, **env_kwargs)``, with errors that say what to do.
+
+    ``env_id`` may name the module that registers it, "MODULE:ID"; this project's own
+    ids, "nexus_rl/...", need none. Raises ``UserError`` if there is no such
+    environment, or for arguments that it does not take.
+
+    Example:
+    >>> make_env("nexus_rl/HyperHot-v0", {"enemies": 2}).unwrapped.enemies
+    2
+    """
+    kwargs = dict(env_kwargs or {})
+    asked = env_id
+    if env_id.startswith(OURS) and env_id not in gym.registry:
+        env_id = f"envs:{env_id}"
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+        _check_arguments(name, kwargs)
+        return gym.make(name, **kwargs)
+    except UserError:
+        raise
+    except (gym.error.Error, ImportError) as error:
+        hint = "" if module else ". Name the module that registers it: MODULE:ID"
+        said = str(error).rstrip(".")
+        raise UserError(f"cannot make environment {asked!r}: {said}{hint}") from error
+    except (TypeError, ValueError, AssertionError, LookupError) as error:
+        if not kwargs:  # not the user's doing
+            raise
+        given = " ".join(f"{key}={value!r}" for key, value in kwargs.items())
+        raise UserError(
+            f"cannot make environment {asked!r} with {given}: {error}"
+        ) from error
+
+
+def _check_arguments(name: str, kwargs: Mapping[str, Any]) -> None:
+    """Raises ``UserError`` for unknown arguments, and where a switch gets no bool."""
+    spec = gym.registry.get(name)
+    if spec is None or spec.entry_point is None:
+        return
+    creator: Any = spec.entry_point
+    if isinstance(creator, str):
+        creator = load_env_creator(creator)
+    takes = inspect.signature(creator).parameters
+    anything = any(p.kind == p.VAR_KEYWORD for p in takes.values())
+    for key, value in kwargs.items():
+        if not anything:
+            choose(key, {**takes, "max_episode_steps": None}, f"argument of {name}")
+        switch = key in takes and isinstance(takes[key].default, bool)
+        if switch and not isinstance(value, bool):
+            raise UserError(
+                f"argument {key!r} of {name} must be true or false, got {value!r}"
+            )

@@ -1,0 +1,61 @@
+"""Arguments of environments, and runs from before there were any."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from script_runs import STAGED, pretrain, read, same_runs
+
+from nexus_rl import UserError
+from nexus_rl.data.rollouts import load_rollouts
+
+HYPERHOT = "nexus_rl/HyperHot-v0"
+
+
+def test_arguments_are_kept_with_the_data_and_the_run(
+    tmp_path: Path, pretrain_nexus: ModuleType
+) -> None:
+    short = [*STAGED, "--env", HYPERHOT, "--rows", "250", "--top-epochs", "0"]
+    kwargs = ["--env-kwargs", "enemies=2", "time_limit=1"]
+    finished = pretrain(tmp_path, *short, "--epochs", "1", *kwargs)
+    assert finished.code == 0, finished.said
+    name = "hyper_hot_enemies=2_time_limit=1"
+    assert f"checkpoint: runs/{name}\n" in finished.said
+    rollouts = load_rollouts(tmp_path / "runs" / "data" / f"{name}_250_0")
+    assert rollouts.env["kwargs"] == {"enemies": 2, "time_limit": 1}
+    folder = tmp_path / "runs" / name
+    assert read(folder / "run.json")["env_kwargs"] == {"enemies": 2, "time_limit": 1}
+    formats = [m["format"] for m in read(folder / "config.json")["modalities"]]
+    assert formats == ["2 frames, 255 on sprites", "2 frames, logarithmic levels"]
+    resume = ["--resume", str(folder)]
+    assert pretrain_nexus.parse(resume).env_kwargs == {"enemies": 2, "time_limit": 1}
+    pretrain_nexus.parse([*resume, "--env-kwargs", "time_limit=1", "enemies=2"])
+    for other in (["enemies=2"], ["enemies=3", "time_limit=1"], []):
+        with pytest.raises(UserError, match="was started with env_kwargs"):
+            pretrain_nexus.parse([*resume, "--env-kwargs", *other])
+
+
+@pytest.mark.parametrize("begun", ["after an epoch", "at the start", "between"])
+def test_runs_from_before_formats_and_arguments_go_on(
+    world: Path, staged: Path, begun: str
+) -> None:
+    for name in ("run", "run_bottoms"):
+        run, config = (world / name / f for f in ("run.json", "config.json"))
+        older, model = read(run), read(config)
+        del older["env_kwargs"]
+        for modality in [*older["trained"]["modalities"], *model["modalities"]]:
+            assert modality.pop("format").startswith("2 frames")
+        run.write_text(json.dumps(older))
+        config.write_text(json.dumps(model))
+    if begun == "at the start":
+        (world / "run" / "training.pt").unlink()
+        (world / "run" / "log.jsonl").unlink()
+    if begun == "between":
+        shutil.rmtree(world / "run")
+    finished = pretrain(world, "--resume", "run")
+    assert finished.code == 0, finished.said
+    assert same_runs(world, staged)

@@ -1,0 +1,111 @@
+"""Environments by id: arguments, names, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import doctest
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from gymnasium import spaces
+
+from nexus_rl import UserError, environments
+from nexus_rl.environments import make_env
+
+HYPERHOT = "nexus_rl/HyperHot-v0"
+STUBBORN = "nexus_rl/Stubborn-v0"  # under the project's namespace, but not its own
+
+
+class Stubborn(gym.Env[Any, Any]):
+    """Takes any argument, and fails for a reason of its own."""
+
+    observation_space = action_space = spaces.Discrete(2)
+
+    def __init__(self, **options: Any) -> None:
+        if options.get("broken"):
+            raise LookupError("no such part")
+        if options.get("bug") == "here":
+            raise TypeError("a bug")
+
+    def reset(self, **_: Any) -> Any:
+        return 0, {}
+
+
+@pytest.fixture
+def stubborn() -> Iterator[str]:
+    gym.register(STUBBORN, Stubborn)
+    yield STUBBORN
+    del gym.registry[STUBBORN]
+
+
+def inner(env: gym.Env[Any, Any]) -> Any:
+    return env.unwrapped
+
+
+def test_this_projects_ids_need_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in gym.registry if name.startswith("nexus_rl/")]:
+        monkeypatch.delitem(gym.registry, name)
+    for module in [m for m in sys.modules if m.split(".")[0] == "envs"]:
+        monkeypatch.delitem(sys.modules, module)
+    assert inner(make_env(HYPERHOT)).enemies == 4
+    assert inner(make_env(f"envs:{HYPERHOT}", {"enemies": 2})).enemies == 2
+
+
+def test_others_may_register_in_this_projects_namespace(stubborn: str) -> None:
+    assert isinstance(inner(make_env(stubborn)), Stubborn)
+
+
+def test_arguments_reach_the_constructor_and_gymnasium() -> None:
+    env = make_env(HYPERHOT, {"enemies": 1, "sound": "waveform", "pacifist": True})
+    assert (inner(env).enemies, inner(env).pacifist) == (1, True)
+    assert inner(env).sound == "waveform"
+    limited = make_env(HYPERHOT, {"max_episode_steps": 7})
+    assert limited.spec is not None and limited.spec.max_episode_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"enemy": 2}, r"argument of nexus_rl/HyperHot-v0 'enemy'\. .* 'enemies'\?"),
+        ({"enemies": 9}, "with enemies=9: enemies must be 1, 2, 3 or 4, got 9"),
+        ({"sound": "waves", "enemies": 2}, "with sound='waves' enemies=2: sound must"),
+        ({"time_limit": "long"}, "with time_limit='long': "),
+        ({"pacifist": "no"}, "'pacifist' .* must be true or false, got 'no'"),
+        ({"pacifist": 0}, "must be true or false, got 0"),
+        ({"max_episode_steps": "x"}, "with max_episode_steps='x': "),
+    ],
+)
+def test_bad_arguments_are_named(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_env(HYPERHOT, kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nexus_rl/HyperHott-v0", "'nexus_rl/HyperHott-v0': .* mean: `HyperHot`"),
+        ("nexus_rl/HyperHot-v7", "version `v7` .* doesn't exist"),
+        ("no_such_module:Thing-v0", "No module named 'no_such_module'"),
+        ("elsewhere/Thing-v0", "not found.*[^.]\\. Name the module .*: MODULE:ID"),
+        ("HyperHot-v0", "exist\\. Name the module that registers it: MODULE:ID"),
+    ],
+)
+def test_unknown_ids_say_what_to_do(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"cannot make environment .*{message}"):
+        make_env(name)
+
+
+def test_errors_are_the_users_only_if_there_are_arguments(stubborn: str) -> None:
+    with pytest.raises(UserError, match=r"with broken=True: .*no such part"):
+        make_env(stubborn, {"broken": True})
+    gym.registry[stubborn].kwargs["bug"] = "here"
+    with pytest.raises(TypeError, match="a bug"):  # shown as one
+        make_env(stubborn)
+
+
+def test_examples_run() -> None:
+    results = doctest.testmod(environments)
+    assert results.attempted == 1
+    assert results.failed == 0
