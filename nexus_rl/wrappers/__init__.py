@@ -20,6 +20,7 @@ from nexus_rl.wrappers.faults import (
     Lie,
     Occlusion,
 )
+from nexus_rl.wrappers.masking import DropoutOptions
 from nexus_rl.wrappers.schedules import (
     Bernoulli,
     CommonCause,
@@ -62,6 +63,7 @@ __all__ = [
     "Curriculum",
     "Delay",
     "Drift",
+    "DropoutOptions",
     "EncoderOptions",
     "Fault",
     "Fixed",

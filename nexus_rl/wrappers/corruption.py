@@ -11,18 +11,18 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from nexus_rl.errors import UserError, choose
+from nexus_rl.errors import UserError
+from nexus_rl.wrappers.dropout import SensorDropout
 from nexus_rl.wrappers.faults import Array, Corruption, Fault
 from nexus_rl.wrappers.masking import (
     MASK,
     Observation,
-    Schedules,
-    Timetable,
-    dict_entries,
     sensor_boxes,
+    told_sensors,
     with_mask,
 )
 from nexus_rl.wrappers.schedules import Available, Fixed
+from nexus_rl.wrappers.timetable import Schedules, Timetable
 
 Action = TypeVar("Action")
 
@@ -42,10 +42,11 @@ class SensorCorruption(
     - ``schedule``: when; a sensor is corrupted in the steps in which the schedule has
       it missing, which is always by default. Its randomness is that of
       ``SensorDropout``: decided by the seed alone, not by the policy.
-    - ``announced``: whether the agent is told. If so, a corrupted sensor is 0 in the
-      key "available", which is added if the observation has none, with a column for
-      every key. Wrap ``SensorDropout`` in an announced corruption, but put it around
-      an unannounced one, so that a missing sensor stays hidden.
+    - ``announced``: whether the agent is told. If so, the observation gains the key
+      "available" with a column for every other one: 0 where the sensor is corrupted.
+
+    Put ``SensorDropout`` around it, never inside: a missing sensor then stays hidden,
+    and an announced corruption counts in ``min_available`` and in stacks of frames.
 
     Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
     unknown names and corruptions that do not fit their sensor.
@@ -87,22 +88,19 @@ class SensorCorruption(
             self._announce()
 
     def _announce(self) -> None:
-        """Find the columns of the key "available", or add it."""
-        entries = dict_entries(self.env.observation_space)
-        if MASK not in entries:
-            self.sensors = tuple(entries)
-            self.observation_space = with_mask(
-                self.env.observation_space, len(self.sensors)
-            )
-        elif self.env.has_wrapper_attr("sensors"):
-            self.sensors = tuple(self.env.get_wrapper_attr("sensors"))
-        else:
-            raise UserError(
-                f"observations have the key {MASK!r}, but the environment has no "
-                "attribute `sensors` that names its columns"
-            )
-        for name in self._boxes:
-            choose(name, dict.fromkeys(self.sensors), "sensor")
+        """Add the key "available", or join it."""
+        inner: Any = self.env
+        while isinstance(inner, gym.Wrapper):
+            if isinstance(inner, SensorDropout):
+                raise UserError(
+                    "put SensorDropout around an announced corruption, not inside, "
+                    "where it cannot count it in min_available and stacks"
+                )
+            inner = inner.env
+        self.sensors = told_sensors(self.env.observation_space)
+        self.observation_space = with_mask(
+            self.env.observation_space, len(self.sensors)
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
@@ -11,11 +10,12 @@ from gymnasium.utils import RecordConstructorArgs
 from nexus_rl.wrappers.masking import (
     BURSTS,
     MASK,
+    DropoutOptions,
     Fill,
     Masker,
     Observation,
-    Schedules,
 )
+from nexus_rl.wrappers.timetable import Schedules
 
 Action = TypeVar("Action")
 
@@ -39,15 +39,13 @@ class SensorDropout(
     - ``fill``: what stands for a missing sensor. "zero" is zeros, clipped into the
       sensor's space; "hold" its last available value of the episode (zero before the
       first); "noise" uniform inside its bounds.
-    - ``min_available``: so many sensors are always left, at least 0. Where a schedule
-      leaves fewer, sensors are restored in a random order, each as likely as another,
-      which is kept for as long as the shortage lasts.
-    - ``sensors``: the keys that are sensors, all if None; others pass through.
-    - ``stack``: how many successive frames a sensor's observation holds, one number or
-      one a sensor (1 for those not named). Frames from before and after an outage would
-      show a wrong velocity, so a sensor counts as available again only in its
-      ``stack``-th fresh step in a row. The first step of an episode counts as a whole
-      stack.
+    - ``options``: ``min_available``, how many are always left (1); ``sensors``, the
+      keys that are sensors (all); ``stack``, how many frames each holds (1). See
+      ``DropoutOptions``.
+
+    An environment may have the key "available" of its own, with a column for every
+    other key, as an announced ``SensorCorruption`` does. A sensor that it calls missing
+    is missing like any other, but is not restored for ``min_available``.
 
     Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
     unknown names and arguments outside their ranges.
@@ -76,22 +74,11 @@ class SensorDropout(
         env: gym.Env[Observation, Action],
         schedule: Schedules = BURSTS,
         fill: Fill = "zero",
-        min_available: int = 1,
-        sensors: Collection[str] | None = None,
-        stack: int | Mapping[str, int] = 1,
+        **options: Unpack[DropoutOptions],
     ) -> None:
-        RecordConstructorArgs.__init__(
-            self,
-            schedule=schedule,
-            fill=fill,
-            min_available=min_available,
-            sensors=sensors,
-            stack=stack,
-        )
+        RecordConstructorArgs.__init__(self, schedule=schedule, fill=fill, **options)
         gym.Wrapper.__init__(self, env)
-        self._masker = Masker(
-            env.observation_space, schedule, fill, min_available, sensors, stack
-        )
+        self._masker = Masker(env.observation_space, schedule, fill, **options)
         self.observation_space = self._masker.observation_space
         self.sensors = self._masker.sensors
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, cast, get_args
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.wrappers.schedules import (
-    Available,
-    Generator,
-    Markov,
-    Moment,
-    Schedule,
-    as_names,
-)
+from nexus_rl.wrappers.schedules import Available, Generator, Markov, as_names
+from nexus_rl.wrappers.timetable import Schedules, Timetable
 
 Fill = Literal["zero", "hold", "noise"]
-Schedules = Schedule | Sequence[Schedule]
 # One array a sensor; `Any` because the spaces of Gymnasium are typed so.
 Observation = dict[str, Any]
 
@@ -28,66 +21,23 @@ MASK = "available"
 BURSTS = Markov(fail=0.05, recover=0.2)  # outages of 5 steps, a fifth of the time
 
 
-class Timetable:
-    """Runs the schedules of one environment: which sensors are there, step by step.
+class DropoutOptions(TypedDict, total=False):
+    """The options that every dropout wrapper takes, by keyword.
 
-    ``seed`` takes one child of the environment's generator, which leaves the numbers
-    that the environment itself draws as they were. Every episode takes further
-    children of that child. So what happens in the n-th episode after a seed depends on
-    the seed and on n, whatever the policy does and however long episodes last.
+    - ``min_available``: so many sensors are always left, at least 0, by default 1.
+      Where a schedule leaves fewer, sensors are restored in a random order, each as
+      likely as another, which is kept for as long as the shortage lasts.
+    - ``sensors``: the keys that are sensors, by default all; others pass through.
+    - ``stack``: how many successive frames a sensor's observation holds, one number or
+      one a sensor (1 for those not named). Frames from before and after an outage would
+      show a wrong velocity, so a sensor counts as available again only in its
+      ``stack``-th fresh step in a row. The first step of an episode counts as a whole
+      stack.
     """
 
-    def __init__(self, schedule: Schedules, sensors: tuple[str, ...]) -> None:
-        several: Any = schedule if isinstance(schedule, (list, tuple)) else [schedule]
-        self.schedules: tuple[Schedule, ...] = tuple(several)
-        for each in several:
-            if not isinstance(each, Schedule):
-                raise UserError(f"expected a Schedule such as Markov(), got {each!r}")
-            each.check(sensors)
-        self.sensors = sensors
-        self.rng: Generator  # of this episode, for whoever uses the timetable
-        self._root: Generator | None = None
-        self._total = 0
-
-    @property
-    def seeded(self) -> bool:
-        """Whether ``seed`` was called; it must be, before ``start``."""
-        return self._root is not None
-
-    def seed(self, np_random: Generator) -> None:
-        """Draw from now on from a child of the environment's generator."""
-        (self._root,) = np_random.spawn(1)
-
-    def start(self) -> Available:
-        """Begin an episode: which sensors are there at its reset, (M,) bool."""
-        assert self._root is not None
-        self.rng, *self._rngs = self._root.spawn(1 + len(self.schedules))
-        self._step = 0
-        self._before: list[Available | None] = [None] * len(self.schedules)
-        return self._draw()
-
-    def advance(self) -> Available:
-        """Which sensors are there one step later: (M,) bool."""
-        self._step += 1
-        self._total += 1
-        return self._draw()
-
-    def _draw(self) -> Available:
-        there = np.ones(len(self.sensors), bool)
-        for i, (schedule, rng) in enumerate(
-            zip(self.schedules, self._rngs, strict=True)
-        ):
-            moment = Moment(self.sensors, self._step, self._total, self._before[i])
-            drawn = np.asarray(schedule.draw(moment, rng), bool)
-            if drawn.shape != there.shape:
-                raise UserError(
-                    f"{type(schedule).__name__}.draw gave shape {drawn.shape}, "
-                    f"expected {there.shape}: one entry a sensor of "
-                    f"{', '.join(self.sensors)}"
-                )
-            self._before[i] = drawn
-            there &= drawn
-        return there
+    min_available: int
+    sensors: Collection[str] | None
+    stack: int | Mapping[str, int]
 
 
 class Masker:
@@ -100,18 +50,23 @@ class Masker:
     def __init__(
         self,
         space: spaces.Space[Any],
-        schedule: Schedules = BURSTS,
-        fill: Fill = "zero",
-        min_available: int = 1,
-        sensors: Collection[str] | None = None,
-        stack: int | Mapping[str, int] = 1,
+        schedule: Schedules,
+        fill: Fill,
+        **options: Unpack[DropoutOptions],
     ) -> None:
         choose(fill, dict.fromkeys(get_args(Fill)), "fill")
+        sensors = options.get("sensors")
         self._boxes = sensor_boxes(space, sensors)
         self.sensors = tuple(self._boxes)
         self.fill = fill
-        self.min_available = min_available
-        self.stack = _stack_sizes(stack, self.sensors)
+        self.min_available = options.get("min_available", 1)
+        self.stack = _stack_sizes(options.get("stack", 1), self.sensors)
+        self.told = MASK in dict_entries(space)
+        if self.told and self.sensors != told_sensors(space):
+            raise UserError(
+                f"observations have a key {MASK!r} of their own, which tells of all "
+                "sensors; leave out `sensors`"
+            )
         self.observation_space = with_mask(space, len(self.sensors))
         self.timetable = Timetable(schedule, self.sensors)
         self._held: Observation = {}
@@ -138,22 +93,31 @@ class Masker:
         # A reset fills every frame of a stack, so all windows count as whole.
         self._run: NDArray[np.int64] = self.stack.copy()
         self._short = False
-        return self._mask(observation, self._settle(there))
+        return self._mask(observation, self._settle(there, self._sound(observation)))
 
     def advance(self, observation: Observation) -> tuple[Observation, dict[str, bool]]:
         """The observation of the next step, masked, and which sensors are there."""
-        return self._mask(observation, self._settle(self.timetable.advance()))
+        there = self.timetable.advance()
+        return self._mask(observation, self._settle(there, self._sound(observation)))
 
-    def _settle(self, there: Available) -> Available:
+    def _sound(self, observation: Observation) -> Available:
+        """Which sensors the environment itself does not call missing: (M,) bool."""
+        if not self.told:
+            return np.ones(len(self.sensors), bool)
+        return np.asarray(observation[MASK]) > 0
+
+    def _settle(self, there: Available, sound: Available) -> Available:
         """Apply the rule of stacked frames and ``min_available``: (M,) bool."""
+        there = there & sound
         run = np.where(there, self._run + 1, 0)  # fresh steps in a row
         lacking = self.min_available - np.count_nonzero(run >= self.stack)
         if lacking > 0:
             if not self._short:
                 self._order = self.timetable.rng.permutation(len(self.sensors))
             # Only sensors whose other frames are fresh are whole at once. There are
-            # enough of them: those that were available in the step before.
-            whole = ~there & (self._run + 1 >= self.stack)
+            # enough of them: those that were available in the step before, unless
+            # the environment itself calls them missing.
+            whole = ~there & sound & (self._run + 1 >= self.stack)
             back = self._order[whole[self._order]][:lacking]
             run[back] = self._run[back] + 1
         self._short = bool(lacking > 0)
@@ -183,13 +147,27 @@ class Masker:
 
 
 def with_mask(space: spaces.Space[Any], columns: int) -> spaces.Dict:
-    """``space`` with the key "available"; ``UserError`` if it has one already."""
-    entries = dict_entries(space)
-    if MASK in entries:
-        raise UserError(f"observations already have the key {MASK!r}")
+    """``space`` with the key "available" of so many columns."""
+    entries = {**dict_entries(space)}
+    entries.pop(MASK, None)
     # A sequence of pairs, for Dict sorts the keys of a mapping.
     mask = spaces.Box(0.0, 1.0, (columns,), np.float32)
     return spaces.Dict([*entries.items(), (MASK, mask)])
+
+
+def told_sensors(space: spaces.Space[Any]) -> tuple[str, ...]:
+    """The sensors that a key "available" tells of, its own or one to come: all others.
+
+    Raises ``UserError`` if there is one of another number of columns.
+    """
+    entries = {**dict_entries(space)}
+    mask = entries.pop(MASK, None)
+    if mask is not None and mask.shape != (len(entries),):
+        raise UserError(
+            f"observations have a key {MASK!r} of shape {mask.shape}; expected "
+            f"{(len(entries),)}, a column for every other key in their order"
+        )
+    return tuple(entries)
 
 
 def dict_entries(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
@@ -203,7 +181,8 @@ def sensor_boxes(
     space: spaces.Space[Any], sensors: Collection[str] | None
 ) -> dict[str, spaces.Box]:
     """The spaces of the sensors, in the order of the observation space."""
-    entries = dict_entries(space)
+    entries = {**dict_entries(space)}
+    entries.pop(MASK, None)
     chosen = tuple(entries) if sensors is None else as_names(sensors)
     for name in chosen:
         choose(name, entries, "sensor")

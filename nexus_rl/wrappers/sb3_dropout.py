@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nexus_rl.wrappers.masking import (
     BURSTS,
     MASK,
+    DropoutOptions,
     Fill,
     Masker,
     Observation,
-    Schedules,
 )
+from nexus_rl.wrappers.timetable import Schedules
 from nexus_rl.wrappers.vector_dropout import Maskers
 
 
@@ -44,14 +45,10 @@ class VecSensorDropout(VecEnvWrapper):
         venv: VecEnv,
         schedule: Schedules = BURSTS,
         fill: Fill = "zero",
-        min_available: int = 1,
-        sensors: Collection[str] | None = None,
-        stack: int | Mapping[str, int] = 1,
+        **options: Unpack[DropoutOptions],
     ) -> None:
         self._maskers = Maskers(
-            Masker(
-                venv.observation_space, schedule, fill, min_available, sensors, stack
-            )
+            Masker(venv.observation_space, schedule, fill, **options)
             for _ in range(venv.num_envs)
         )
         self.sensors = self._maskers.sensors

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Unpack
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from nexus_rl.wrappers.masking import (
     BURSTS,
     MASK,
+    DropoutOptions,
     Fill,
     Masker,
     Observation,
-    Schedules,
 )
+from nexus_rl.wrappers.timetable import Schedules
+from nexus_rl.wrappers.vector_episodes import Episodes
 
 Present = dict[str, bool]
 
@@ -57,7 +59,8 @@ class Maskers:
         return {**observations, **masked}
 
     def _row(self, i: int, observations: Observation) -> Observation:
-        return {name: observations[name][i] for name in self.sensors}
+        names = (*self.sensors, *[MASK] * self.maskers[0].told)
+        return {name: observations[name][i] for name in names}
 
 
 class VectorSensorDropout(
@@ -87,24 +90,19 @@ class VectorSensorDropout(
         env: VectorEnv[Observation, Any, NDArray[Any]],
         schedule: Schedules = BURSTS,
         fill: Fill = "zero",
-        min_available: int = 1,
-        sensors: Collection[str] | None = None,
-        stack: int | Mapping[str, int] = 1,
+        **options: Unpack[DropoutOptions],
     ) -> None:
         super().__init__(env)
         space = env.single_observation_space
         self._maskers = Maskers(
-            Masker(space, schedule, fill, min_available, sensors, stack)
-            for _ in range(env.num_envs)
+            Masker(space, schedule, fill, **options) for _ in range(env.num_envs)
         )
         self.sensors = self._maskers.sensors
         self.single_observation_space = self._maskers.maskers[0].observation_space
         self.observation_space = batch_space(
             self.single_observation_space, env.num_envs
         )
-        # NEXT_STEP is Gymnasium's own default.
-        self._autoreset = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        self._ended = np.zeros(env.num_envs, bool)  # reset by the step to come
+        self._episodes = Episodes(env)
 
     def reset(
         self,
@@ -113,17 +111,14 @@ class VectorSensorDropout(
         options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset the environments, or those of ``options["reset_mask"]`` (N,) bool."""
-        everyone = np.ones(self.num_envs, bool)
         # Read first: the environment takes the mask out of ``options``.
-        mask = (options or {}).get("reset_mask", everyone)
-        chosen = [i for i in range(self.num_envs) if mask[i]]
+        started, seeded = self._episodes.reset(seed, options)
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-        seeds = seed if isinstance(seed, Sequence) else [seed] * self.num_envs
-        new = [i for i in chosen if seeds[i] is not None or not self._seeded(i)]
+        begun = np.flatnonzero(started).tolist()
+        new = [i for i in begun if seeded[i] or not self._seeded(i)]
         if new:
             self._maskers.seed(self.env.np_random, new)
-        for i in chosen:
-            self._ended[i] = False
+        for i in begun:
             self._tell(infos, self._maskers.begin(i, observations), i)
         return self._maskers.batch(observations), infos
 
@@ -132,17 +127,14 @@ class VectorSensorDropout(
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step the environments; those that ended are reset as their mode says."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        ended = np.logical_or(terminated, truncated)
-        same_step = self._autoreset == AutoresetMode.SAME_STEP
-        for i, begins in enumerate(ended if same_step else self._ended):
-            if begins and same_step:
+        started = self._episodes.step(terminated, truncated)
+        for i, begins in enumerate(started):
+            if begins and self._episodes.same_step:
                 final, present = self._maskers.finish(i, infos["final_obs"][i])
                 infos["final_obs"][i] = final
                 self._add_info(infos, {"final_info": {MASK: present}}, i)
             take = self._maskers.begin if begins else self._maskers.advance
             self._tell(infos, take(i, observations), i)
-        if self._autoreset == AutoresetMode.NEXT_STEP:
-            self._ended = ended
         masked = self._maskers.batch(observations)
         return masked, rewards, terminated, truncated, infos
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.spaces import sensor_formats
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
 from nexus_rl.wrappers.masking import Observation
+from nexus_rl.wrappers.vector_episodes import Episodes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -64,9 +65,7 @@ class VectorNexusObservation(
         )
         self.single_observation_space = self.encoder.space
         self.observation_space = batch_space(self.encoder.space, env.num_envs)
-        # NEXT_STEP is Gymnasium's own default.
-        self._autoreset = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        self._ended = np.zeros(env.num_envs, bool)  # reset by the step to come
+        self._episodes = Episodes(env)
 
     def reset(
         self,
@@ -75,14 +74,11 @@ class VectorNexusObservation(
         options: dict[str, Any] | None = None,
     ) -> tuple[Latents, dict[str, Any]]:
         """Reset the environments, or those of ``options["reset_mask"]`` (N,) bool."""
-        everyone = np.ones(self.num_envs, bool)
         # Read first: the environment takes the mask out of ``options``.
-        chosen = (options or {}).get("reset_mask", everyone)
+        started, seeded = self._episodes.reset(seed, options)
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-        seeds = seed if isinstance(seed, Sequence) else [seed] * self.num_envs
-        self._seed([i for i in np.flatnonzero(chosen).tolist() if seeds[i] is not None])
-        self._ended[chosen] = False
-        latents, _ = self.encoder.encode(observations, started=chosen)
+        self._seed(np.flatnonzero(started & seeded).tolist())
+        latents, _ = self.encoder.encode(observations, started=started)
         return latents, infos
 
     def step(
@@ -90,16 +86,12 @@ class VectorNexusObservation(
     ) -> tuple[Latents, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step the environments; those that ended are reset as their mode says."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        ended = np.logical_or(terminated, truncated)
-        final, started = {}, self._ended
-        if self._autoreset == AutoresetMode.SAME_STEP:
-            started = ended
-            final = {i: infos["final_obs"][i] for i in np.flatnonzero(ended).tolist()}
+        started, final = self._episodes.step(terminated, truncated), {}
+        if self._episodes.same_step:
+            final = {i: infos["final_obs"][i] for i in np.flatnonzero(started).tolist()}
         latents, last = self.encoder.encode(observations, started, final)
         for i, latent in last.items():
             infos["final_obs"][i] = latent
-        if self._autoreset == AutoresetMode.NEXT_STEP:
-            self._ended = ended
         return latents, rewards, terminated, truncated, infos
 
     def _seed(self, reseeded: list[int]) -> None:

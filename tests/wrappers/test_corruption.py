@@ -8,6 +8,7 @@ import pytest
 from dropout_world import SENSORS, Toy, make_toy, rollout, schedules
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.wrappers import TimeLimit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
@@ -179,9 +180,9 @@ def test_a_schedule_of_nothing_changes_nothing():
     assert np.array_equal(shown["image"], true["image"])
 
 
-def test_announced_joins_the_mask_of_dropout():
-    env = SensorDropout(Toy(), Window(1, 2, "sound"))
-    env = SensorCorruption(env, {"touch": Frozen()}, Window(2, 2), announced=True)
+def test_an_announced_corruption_is_missing_to_dropout():
+    env = SensorCorruption(Toy(), {"touch": Frozen()}, Window(2, 2), announced=True)
+    env = SensorDropout(env, Window(1, 2, "sound"))
     assert env.observation_space == env.env.observation_space
     steps = rollout(env, 0, [0] * 4)
     assert readings(steps, "available").tolist() == [
@@ -193,6 +194,38 @@ def test_announced_joins_the_mask_of_dropout():
     ]
     assert steps[2][1]["available"] == {"image": True, "sound": False, "touch": False}
     assert steps[2][1]["corrupted"] == {"touch": True}
+    assert readings(steps, "touch")[2].tolist() == [-7, -7]  # hidden like any other
+
+
+def test_sensors_that_are_corrupted_are_not_restored():
+    env = SensorCorruption(Toy(), {"touch": Frozen()}, Window(1, 9), announced=True)
+    for least, left in ((0, 0), (1, 1), (2, 2), (3, 2)):
+        dropping = SensorDropout(env, Window(1, 9), min_available=least)
+        shown = readings(rollout(dropping, 0, [0] * 5), "available")
+        assert np.all(shown[1:].sum(1) == left)
+        assert not shown[1:, 2].any()
+    only = SensorDropout(env, Window(1, 9, ["image", "sound"]), min_available=1)
+    shown = readings(rollout(only, 0, [0] * 5), "available")
+    assert np.all(shown[1:].sum(1) == 1)
+
+
+def test_a_stack_is_fresh_again_some_steps_after_an_announced_corruption():
+    env = SensorCorruption(Toy(), {"touch": Frozen()}, Window(1, 2), announced=True)
+    env = SensorDropout(env, Fixed(SENSORS), stack={"touch": 3})
+    shown = readings(rollout(env, 0, [0] * 6), "available")
+    assert shown[:, 2].tolist() == [1, 0, 0, 0, 0, 1, 1]
+
+
+def test_announced_corruptions_join():
+    env = SensorCorruption(Toy(), {"touch": Frozen()}, Window(1, 1), announced=True)
+    env = SensorCorruption(env, {"image": Frozen()}, Window(2, 1), announced=True)
+    steps = rollout(env, 0, [0] * 3)
+    assert readings(steps, "available").tolist() == [
+        [1, 1, 1],
+        [1, 1, 0],
+        [0, 1, 1],
+        [1, 1, 1],
+    ]
 
 
 def test_unannounced_corruption_hides_behind_dropout():
@@ -259,7 +292,7 @@ def bare_mask():
     return make_toy(
         {
             "image": spaces.Box(0, 255, (2, 4, 4), np.uint8),
-            "available": spaces.Box(0, 1, (1,), np.float32),
+            "available": spaces.Box(0, 1, (2,), np.float32),
         }
     )
 
@@ -276,13 +309,13 @@ def bare_mask():
         ),
         (
             lambda: SensorCorruption(bare_mask(), {"image": Frozen()}, announced=True),
-            "attribute `sensors`",
+            r"shape \(2,\); expected \(1,\)",
         ),
         (
             lambda: SensorCorruption(
-                SensorDropout(Toy(), sensors=["image"]), {"touch": Frozen()}, [], True
+                TimeLimit(SensorDropout(Toy()), 9), {"touch": Frozen()}, [], True
             ),
-            "unknown sensor 'touch'",
+            "SensorDropout around an announced corruption",
         ),
         (lambda: Occlusion(1.5), r"\[0, 1\]"),
         (lambda: Delay(0), "at least one step"),

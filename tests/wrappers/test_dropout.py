@@ -95,6 +95,13 @@ def test_unseeded_episodes_differ_from_each_other():
     assert not np.array_equal(one_episode(env, 0), one_episode(env, 0))
 
 
+def test_dropout_of_dropout_is_missing_in_either():
+    env = SensorDropout(Toy(), Window(1, 2, "image"))
+    env = SensorDropout(env, Window(2, 2, "touch"))
+    expected = [[1, 1, 1], [0, 1, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1]]
+    assert masks(rollout(env, 0, [0] * 4)).tolist() == expected
+
+
 def test_the_first_reset_needs_no_seed():
     env = SensorDropout(Toy())
     assert env.reset()[0] in env.observation_space
@@ -222,7 +229,14 @@ def test_keys_keep_the_order_of_the_environment():
 
 def test_a_spec_rebuilds_the_same_environment():
     env = gym.make("nexus_rl_tests/Toy-v0")
-    env = SensorDropout(env, Markov(0.3, 0.2), "hold", 0, ["image", "touch"], 2)
+    env = SensorDropout(
+        env,
+        Markov(0.3, 0.2),
+        "hold",
+        min_available=0,
+        sensors=["image", "touch"],
+        stack=2,
+    )
     twin = gym.make(env.spec)
     assert twin.observation_space == env.observation_space
     runs = [rollout(each, 3, [0, 1] * 20) for each in (env, twin)]
@@ -273,7 +287,8 @@ WIDE = spaces.Box(-1.7e308, 1.7e308, (2,), np.float64)
         (lambda: SensorDropout(Toy(), {"image": 0.5}), "expected a Schedule"),
         (lambda: SensorDropout(Toy(), 0.5), "expected a Schedule"),
         (lambda: SensorDropout(Toy(), [Markov]), "expected a Schedule"),
-        (lambda: SensorDropout(SensorDropout(Toy())), "already have"),
+        (lambda: SensorDropout(SensorDropout(Toy()), sensors="touch"), "leave out"),
+        (lambda: SensorDropout(SensorDropout(Toy(), sensors="touch")), r"ted \(3,\)"),
         (lambda: SensorDropout(gym.make("CartPole-v1")), "must be a Dict"),
         (
             lambda: SensorDropout(make_toy({"label": spaces.Discrete(3)})),

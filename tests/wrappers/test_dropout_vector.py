@@ -17,7 +17,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 from nexus_rl.wrappers import (
     Bernoulli,
     Curriculum,
+    Frozen,
     Markov,
+    SensorCorruption,
     SensorDropout,
     VecSensorDropout,
     VectorSensorDropout,
@@ -122,6 +124,28 @@ def test_gymnasium_subprocesses_equal_single():
     assert data_equivalence(play(AsyncVectorEnv(factories)), expected)
     outer = around(AsyncVectorEnv([Toy] * N), SCHEDULES[0], "noise")
     assert data_equivalence(play(outer), expected)
+
+
+def broken():
+    """Says itself when its touch is corrupted."""
+    kinds = {"touch": Frozen()}
+    return SensorCorruption(Toy(), kinds, Markov(0.3, 0.3), announced=True)
+
+
+def broken_alone():
+    return SensorDropout(broken(), SCHEDULES[0], "hold", stack={"image": 2})
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_masks_of_the_environments_count_in_vectors(mode):
+    inner = SyncVectorEnv([broken_alone] * N, autoreset_mode=mode)
+    outer = around(
+        SyncVectorEnv([broken] * N, autoreset_mode=mode), SCHEDULES[0], "hold"
+    )
+    assert data_equivalence(play(outer), play(inner))
+    inner = DummyVecEnv([broken_alone] * N)
+    outer = around(DummyVecEnv([broken] * N), SCHEDULES[0], "hold")
+    assert data_equivalence(sb3_play(outer), sb3_play(inner))
 
 
 def test_an_environment_with_one_generator_for_all_serves_too():
