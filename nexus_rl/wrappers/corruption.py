@@ -21,6 +21,7 @@ from nexus_rl.wrappers.masking import (
     told_sensors,
     with_mask,
 )
+from nexus_rl.wrappers.recorded import recorded, restored
 from nexus_rl.wrappers.schedules import Available, Fixed
 from nexus_rl.wrappers.timetable import Schedules, Timetable
 
@@ -69,9 +70,9 @@ class SensorCorruption(
         schedule: Schedules = ALWAYS,
         announced: bool = False,
     ) -> None:
-        RecordConstructorArgs.__init__(
-            self, corruptions=corruptions, schedule=schedule, announced=announced
-        )
+        arguments = {"corruptions": corruptions, "schedule": schedule}
+        RecordConstructorArgs.__init__(self, **recorded(arguments), announced=announced)
+        corruptions, schedule = restored(corruptions), restored(schedule)
         gym.Wrapper.__init__(self, env)
         self._boxes = sensor_boxes(env.observation_space, corruptions.keys())
         for name, box in self._boxes.items():

@@ -15,6 +15,7 @@ from nexus_rl.wrappers.masking import (
     Masker,
     Observation,
 )
+from nexus_rl.wrappers.recorded import recorded, restored
 from nexus_rl.wrappers.timetable import Schedules
 
 Action = TypeVar("Action")
@@ -76,9 +77,12 @@ class SensorDropout(
         fill: Fill = "zero",
         **options: Unpack[DropoutOptions],
     ) -> None:
-        RecordConstructorArgs.__init__(self, schedule=schedule, fill=fill, **options)
+        arguments = {"schedule": schedule, "fill": fill, **options}
+        RecordConstructorArgs.__init__(self, **recorded(arguments))
         gym.Wrapper.__init__(self, env)
-        self._masker = Masker(env.observation_space, schedule, fill, **options)
+        self._masker = Masker(
+            env.observation_space, restored(schedule), fill, **options
+        )
         self.observation_space = self._masker.observation_space
         self.sensors = self._masker.sensors
 
