@@ -143,10 +143,10 @@ def table(result: dict[str, Any]) -> str:
     config = result["models"][0]["config"]
     said = ", ".join(f"{name} {value}" for name, value in config.items())
     env = " ".join([result["env"], *cli.show_kwargs(result["env_kwargs"])])
+    over = f"; mean (worst) over {count} models" if count > 1 else ""
     lines = [
-        f"R2 of the state of {env}, probes fitted with all "
-        f"sensors; mean (worst) over {count} models. distance: of z(subset) from "
-        "z(all), in spreads of z, mean (worst).",
+        f"R2 of the state of {env}, probes fitted with all sensors{over}. distance: of "
+        "z(subset) from z(all), in spreads of z.",
         "",
         "| given |"
         + "".join(f" {name} |" for name in result["state"])
@@ -156,11 +156,12 @@ def table(result: dict[str, Any]) -> str:
     ]
     for page in pages:
         cells = [
-            f"{value:.4f} ({worst:.4f})"
+            f"{value:.4f}" + f" ({worst:.4f})" * (count > 1)
             for value, worst in zip(page["r2"], page["worst"], strict=True)
         ]
         cells += [f"{value:.3f}" for value in page["ridge"]]
-        cells.append(f"{page['distance']:.3f} ({page['furthest']:.3f})")
+        furthest = f" ({page['furthest']:.3f})" * (count > 1)
+        cells.append(f"{page['distance']:.3f}{furthest}")
         lines.append(f"| {page['given']} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"Model: {said}.", ""])
 

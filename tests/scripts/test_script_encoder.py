@@ -145,7 +145,10 @@ def test_one_model_gets_its_results_in_its_own_folder(
     assert done.code == 0, done.said
     alone, both = read(tmp_path / "run"), read(found)
     assert alone["models"] == both["models"][:1]  # and the same again
-    assert PENDULUM in (tmp_path / "run" / "probe.md").read_text()
+    page = (tmp_path / "run" / "probe.md").read_text()
+    assert PENDULUM in page
+    assert "worst" not in page  # of one
+    assert f"| image | {alone['models'][0]['rows'][0]['r2'][0]:.4f} |" in page
     assert (tmp_path / "run" / "probe.png").read_bytes().startswith(b"\x89PNG")
 
 
