@@ -96,8 +96,12 @@ def rollout(env, seed, actions):
     return steps
 
 
+def readings(steps, name):
+    return np.array([observation[name] for observation, _ in steps])
+
+
 def masks(steps):
-    return np.array([observation["available"] for observation, _ in steps])
+    return readings(steps, "available")
 
 
 def one_episode(env, action):
