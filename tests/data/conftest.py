@@ -1,30 +1,8 @@
-"""Real files for the tests of datasets: what NEXUS_RL_DATA points at."""
+"""What the tests of data share."""
 
-import os
 from pathlib import Path
 
 import pytest
-
-from nexus_rl.data import Dataset, load_dataset
-
-REAL_DATA = os.environ.get("NEXUS_RL_DATA")
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    if not REAL_DATA:
-        pytest.skip("NEXUS_RL_DATA is not set: no real data to test with")
-    return Path(REAL_DATA)
-
-
-@pytest.fixture(scope="session")
-def mnist(real_data: Path) -> Dataset:
-    return load_dataset("mnist", real_data)
-
-
-@pytest.fixture(scope="session")
-def fashion_mnist(real_data: Path) -> Dataset:
-    return load_dataset("fashion_mnist", real_data)
 
 
 @pytest.fixture
