@@ -143,11 +143,16 @@ class Loop:
         stop: StopFlag,
         progress: bool,
         on_epoch: Callable[[Record], object] | None,
+        what: str = "",
     ) -> TrainResult:
+        """All epochs from the current step on; ``what`` is said before the epoch."""
         if not self.records and self.step == 0:
             self.save()
         with _bar(self, progress) as bar:
             while self.epoch <= self.config.epochs:
+                bar.set_description(
+                    f"{what}epoch {self.epoch}/{self.config.epochs}", refresh=False
+                )
                 if not self.train_epoch(stop, bar):
                     self.save()
                     return TrainResult(self.records, interrupted=True)
@@ -159,7 +164,6 @@ class Loop:
     def train_epoch(self, stop: StopFlag, bar: tqdm[Any]) -> bool:
         """One epoch from the current step on; False if it was interrupted."""
         self.model.train()
-        bar.set_description(f"epoch {self.epoch}/{self.config.epochs}", refresh=False)
         self.started = (time.perf_counter(), self.seen)
         size = self.config.batch_size
         while self.step < self.steps:

@@ -1,37 +1,60 @@
-"""Measure how well a model imagines labels from every subset of its modalities.
+"""Measure how well models imagine each modality from every subset of the others.
 
-    python scripts/evaluate_cmi.py --model runs/fashion_mnist --dataset fashion_mnist
+    python scripts/evaluate_cmi.py --model runs/mnist
+    python scripts/evaluate_cmi.py --model runs/a runs/b --dataset mnist --out runs/both
 
-Writes evaluation.json (with the run's settings and log), and a table made from it.
+Accuracy and MFD, beside what real data reach (docs/cmi.md). Writes evaluation.json
+(with the runs' settings and logs), and a table and a plot made from it.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from nexus_rl import cli
-from nexus_rl.files import read_json, write_atomic, write_json
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_atomic
+
+if TYPE_CHECKING:
+    from nexus_rl.cmi import Judges, Report
+    from nexus_rl.data import Dataset
+
+FILES = ("evaluation.json", "evaluation.md", "evaluation.png")
 
 
 @dataclass(frozen=True)
 class Args:
-    """Which model, on what."""
+    """Which models, on what."""
 
-    model: Path = Path("runs/fashion_mnist")
-    """Folder of the model."""
-    dataset: str = "fashion_mnist"
-    """mnist or fashion_mnist; its test part is used."""
+    model: tuple[Path, ...] = (Path("runs/fashion_mnist"),)
+    """Folders of models, all of the same dataset."""
+    dataset: str | None = None
+    """mnist or fashion_mnist; what the models were trained on if not given. Its test
+    part is used."""
     samples: int = 10
     """Samples an item."""
+    subsets: tuple[str, ...] = ("all",)
+    """What is given, such as: label image+label. All subsets if not given."""
+    frechet: tuple[Literal["class", "pooled"], ...] = ("class", "pooled")
+    """MFD with an autoencoder a class (the paper), with one for all, both, or none."""
+    frontier: bool = False
+    """Also each modality from the label, with more or less noise."""
     seed: int = 0
     """Seeds the samples."""
+    batch_size: int = 2000
+    """Samples imagined at a time."""
     out: Path | None = None
-    """Folder for the results; the model's own if not given."""
+    """Folder for the results; the first model's own if not given."""
+    overwrite: bool = False
+    """Replace results that are there."""
+    cache: Path | None = None
+    """Where classifiers and autoencoders are kept; the user's cache if not given."""
     data_dir: Path | None = None
     """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download."""
     device: str = "auto"
@@ -42,80 +65,135 @@ class Args:
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    from tqdm import tqdm
+    names = names_of(args.model)
+    out = args.out or args.model[0]
+    there = [str(out / name) for name in FILES if (out / name).exists()]
+    if there and not args.overwrite:
+        raise UserError(
+            f"{', '.join(there)} would be replaced: allow it with --overwrite, or "
+            "choose another folder with --out"
+        )
+    report = measured(args, names)
+    page = report.table() + "".join(
+        said_of_run(name, run) for name, run in report.runs.items()
+    )
+    for name, content in zip(
+        FILES, (report.to_json().encode(), page.encode(), report.plot()), strict=True
+    ):
+        write_atomic(out / name, content)
+    print(f"{page}\nplot: {out / 'evaluation.png'}")
 
-    from nexus_rl.cmi.accuracy import label_accuracy
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """What models are called: their folders' names, or paths where those are alike."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise UserError(f"a model is given twice: {', '.join(names)}")
+    return names
+
+
+def measured(args: Args, names: Sequence[str]) -> Report:
+    """The report of all models."""
+    from nexus_rl.cmi import Judges, Report
     from nexus_rl.data import load_dataset
-    from nexus_rl.modality import subsets
     from nexus_rl.models.files import load_model
     from nexus_rl.processes import resolve_device
 
     cli.use_threads(args.threads)
-    model = load_model(args.model, device=str(resolve_device(args.device)))
-    dataset = load_dataset(args.dataset, data_dir=args.data_dir)
-    names = [modality.name for modality in model.modalities]
-    labels = [m.name for m in model.modalities if m.categorical]
-    rows = []
-    for given in tqdm(subsets(names)):
-        for target in labels:
-            sampled, means = label_accuracy(
-                model,
-                dataset.test,
-                target,
-                given,
-                samples=args.samples,
-                seed=args.seed,
+    device = str(resolve_device(args.device))
+    models = [load_model(folder, device=device) for folder in args.model]
+    dataset = load_dataset(dataset_of(args), data_dir=args.data_dir)
+    judges = Judges.of(dataset, cache=args.cache, device=device, progress=True)
+    return Report.join(
+        [
+            evaluated(args, name, folder, model, dataset, judges)
+            for name, folder, model in zip(names, args.model, models, strict=True)
+        ]
+    )
+
+
+def dataset_of(args: Args) -> str:
+    """What ``--dataset`` says, or what all models were trained on."""
+    if args.dataset is not None:
+        return args.dataset
+    found = set()
+    for folder in args.model:
+        run = read_run(folder)
+        if run.get("dataset") is None:
+            env = run.get("env")
+            raise UserError(
+                f"{folder} was trained on the environment {env}, which has no classes: "
+                "evaluate_encoder.py measures it"
+                if env
+                else f"{folder} does not say what it was trained on: add --dataset"
             )
-            rows.append(
-                {"given": given, "target": target, "sampled": sampled, "means": means}
-            )
-    out = args.out or args.model
-    result = {
-        "dataset": args.dataset,
+        found.add(str(run["dataset"]))
+    if len(found) > 1:
+        raise UserError(
+            f"the models were trained on {', '.join(sorted(found))}: choose --dataset"
+        )
+    return found.pop()
+
+
+def evaluated(
+    args: Args, name: str, folder: Path, model: Any, dataset: Dataset, judges: Judges
+) -> Report:
+    """The report of one model, with its run's settings and log."""
+    from nexus_rl.cmi import evaluate_cmi, evaluate_frontier
+
+    options: dict[str, Any] = {
         "samples": args.samples,
+        "judges": judges,
+        "name": name,
         "seed": args.seed,
-        "accuracy": rows,
-        **run_of(args.model),
+        "batch_size": args.batch_size,
+        "progress": True,
     }
-    write_json(out / "evaluation.json", result)
-    page = table(result)
-    write_atomic(out / "evaluation.md", page.encode())
-    print(page)
-
-
-def run_of(folder: Path) -> dict[str, Any]:
-    """The settings and log of the training run in ``folder``, if it is one."""
-    if not (folder / "run.json").exists():
-        return {}
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    run = read_json(folder / "run.json", "training run")
-    run.pop("data_dir", None)
-    return {"run": run, "log": [json.loads(line) for line in lines]}
-
-
-def table(result: dict[str, Any]) -> str:
-    lines = [
-        f"Accuracy in % on the test images of {result['dataset']}, "
-        f"{result['samples']} samples an item.",
-        "",
-        "| given | imagined | both latents sampled (the paper) | posterior means |",
-        "| --- | --- | ---: | ---: |",
+    subsets = [given.split("+") for given in args.subsets]
+    report = evaluate_cmi(
+        model,
+        dataset,
+        "all" if subsets == [["all"]] else subsets,
+        frechet=args.frechet,
+        **options,
+    )
+    points = [
+        point
+        for modality in model.modalities
+        if args.frontier and not modality.categorical
+        for point in evaluate_frontier(model, dataset, modality.name, **options)
     ]
-    for row in result["accuracy"]:
-        given = ", ".join(row["given"])
-        sampled, means = 100 * row["sampled"], 100 * row["means"]
-        lines.append(f"| {given} | {row['target']} | {sampled:.1f} | {means:.1f} |")
-    if result.get("log"):
-        run, last = result["run"], result["log"][-1]
-        options = {**run["model"], **run["train"]}
-        said = ", ".join(f"{name} {value}" for name, value in options.items())
-        lines += ["", f"Model: {said}.", "", "After the last epoch:", ""]
+    run = read_run(folder)
+    if run:
+        run.pop("data_dir", None)
+        lines = (folder / "log.jsonl").read_text().splitlines()
+        run = {name: {"run": run, "log": [json.loads(line) for line in lines]}}
+    return replace(report, frontier=tuple(points), runs=run)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The settings of the training run in ``folder``; nothing if it is none."""
+    path = folder / "run.json"
+    return dict(read_json(path, "training run")) if path.exists() else {}
+
+
+def said_of_run(name: str, noted: dict[str, Any]) -> str:
+    """A run's settings and last losses, in Markdown."""
+    run = noted["run"]
+    options = {**run["trained"]["model"], **run["train"]}
+    said = ", ".join(f"{key} {value}" for key, value in options.items())
+    lines = ["", f"{name}: {said}."]
+    if noted["log"]:
+        last = noted["log"][-1]
+        lines += ["", "After the last epoch:", ""]
         lines += ["| loss term | training | validation |", "| --- | ---: | ---: |"]
         for key, value in last.items():
-            name = key.removeprefix("train/")
-            if name != key:
-                other = last.get(f"validation/{name}", float("nan"))
-                lines.append(f"| {name} | {value:.3f} | {other:.3f} |")
+            term = key.removeprefix("train/")
+            if term != key:
+                other = last.get(f"validation/{term}", float("nan"))
+                lines.append(f"| {term} | {value:.3f} | {other:.3f} |")
     return "\n".join(lines) + "\n"
 
 

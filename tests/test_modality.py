@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nexus_rl import Modality, UserError
-from nexus_rl.modality import PAPER
+from nexus_rl.modality import PAPER, subsets
 
 IMAGE = Modality("image", (1, 2, 2))
 LABEL = Modality("label", (3,), "categorical")
@@ -233,3 +233,11 @@ def test_the_bounds_themselves_are_in_range(low: float, high: float) -> None:
     """Also where float32, in which sensors report, rounds them outwards."""
     assume(high - low > 1e-2)
     TOUCH.replace(low=low, high=high).check_range(torch.tensor([[low, high]]))
+
+
+def test_subsets_are_all_non_empty_ones() -> None:
+    assert list(subsets("abc")) == [
+        *[("a",), ("b",), ("c",)],
+        *[("a", "b"), ("a", "c"), ("b", "c")],
+        ("a", "b", "c"),
+    ]

@@ -18,7 +18,7 @@ from nexus_rl.spaces import modalities_from_space
 from nexus_rl.wrappers import schedules
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/wrappers.md", "docs/own_environment.md"]
+PAGES = ["README.md", "docs/wrappers.md", "docs/own_environment.md", "docs/cmi.md"]
 SKIP = "<!-- skip -->"  # the line before a block that needs a display or a network
 BLOCK = re.compile(r"^(<!-- skip -->\n+)?```python\n(.*?)^```$", re.DOTALL | re.M)
 

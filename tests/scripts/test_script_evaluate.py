@@ -6,90 +6,138 @@ import json
 import shutil
 from pathlib import Path
 
-from script_runs import (
-    evaluate,
-    load_tiny,
-)
+import pytest
+from script_runs import Finished, error_line, evaluate, load_tiny
 
 from nexus_rl import load_model, make_model
-from nexus_rl.cmi.accuracy import label_accuracy
+from nexus_rl.cmi import Judges, Report, evaluate_cmi
 
-OPTIONS = ["--dataset", "tiny", "--device", "cpu", "--threads", "1", "--samples", "2"]
+OPTIONS = ["--device", "cpu", "--threads", "1", "--samples", "2"]
 
 
-def test_the_table_and_the_json_agree_on_every_subset(
-    tmp_path: Path, trained: Path
-) -> None:
-    done = evaluate(tmp_path, *OPTIONS, "--model", trained, "--out", "found")
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Judges of the tiny dataset, trained once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def measured(
+    trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Where a finished run was measured in full. Do not write into it."""
+    folder = tmp_path_factory.mktemp("measured")
+    done = run(folder, cache, "--model", trained, "--out", "found", "--frontier")
     assert done.code == 0, done.said
-    found = json.loads((tmp_path / "found" / "evaluation.json").read_text())
-    page = (tmp_path / "found" / "evaluation.md").read_text()
-    rows = found["accuracy"]
-    assert [row["given"] for row in rows] == [["image"], ["label"], ["image", "label"]]
-    assert (found["dataset"], found["samples"], found["seed"]) == ("tiny", 2, 0)
-    model, test = load_model(trained), load_tiny().test
-    for row in rows:
-        sampled, means = 100 * row["sampled"], 100 * row["means"]
-        given = ", ".join(row["given"])
-        assert f"| {given} | label | {sampled:.1f} | {means:.1f} |\n" in page
-        expected = label_accuracy(model, test, "label", row["given"], samples=2)
-        assert (row["sampled"], row["means"]) == expected
-    assert page in done.said
-    assert not (trained / "evaluation.json").exists()
-    # The run's settings and its last losses are noted with the numbers.
-    log = [
-        json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()
+    assert (folder / "found" / "evaluation.md").read_text() in done.said
+    return folder / "found"
+
+
+def run(folder: Path, cache: Path, *arguments: object) -> Finished:
+    return evaluate(folder, *OPTIONS, "--cache", cache, *arguments)
+
+
+def test_a_model_is_measured_in_every_direction(
+    measured: Path, trained: Path, cache: Path
+) -> None:
+    report = Report.from_json((measured / "evaluation.json").read_text())
+    assert [row.direction for row in report.rows] == [
+        *("image -> image", "image -> label", "label -> image", "label -> label"),
+        *("image, label -> image", "image, label -> label"),
     ]
-    assert found["log"] == log
-    assert found["run"]["train"]["epochs"] == 3
+    tiny = load_tiny()
+    judges = Judges.of(tiny, cache=cache)
+    expected = evaluate_cmi(
+        load_model(trained), tiny, samples=2, judges=judges, name=trained.name
+    )
+    assert (report.rows, report.judges) == (expected.rows, expected.judges)
+    assert report.settings == expected.settings
+    assert {point.target for point in report.frontier} == {"image"}
+    page = (measured / "evaluation.md").read_text()
+    assert page.startswith(report.table())
+    assert (measured / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert not (trained / "evaluation.json").exists()
+
+
+def test_the_runs_settings_and_losses_are_noted(measured: Path, trained: Path) -> None:
+    report = Report.from_json((measured / "evaluation.json").read_text())
+    page = (measured / "evaluation.md").read_text()
+    noted = report.runs[trained.name]
+    lines = (trained / "log.jsonl").read_text().splitlines()
+    log = [json.loads(line) for line in lines]
+    assert noted["log"] == log
+    assert noted["run"]["train"]["epochs"] == 3
+    assert "data_dir" not in noted["run"]
     loss = (log[-1]["train/loss"], log[-1]["validation/loss"])
     assert f"| loss | {loss[0]:.3f} | {loss[1]:.3f} |" in page
 
 
-def test_the_results_are_in_the_models_folder_by_default(
-    tmp_path: Path, trained: Path
+def test_results_are_in_the_models_folder_and_not_replaced_unasked(
+    tmp_path: Path, trained: Path, cache: Path
 ) -> None:
     shutil.copytree(trained / "best", tmp_path / "best")  # a model without a run
-    done = evaluate(tmp_path, *OPTIONS, "--model", "best")
-    assert done.code == 0, done.said
+    options = ["--model", "best", "--dataset", "tiny", "--frechet"]
+    assert run(tmp_path, cache, *options).code == 0
     first = (tmp_path / "best" / "evaluation.json").read_text()
-    assert "run" not in json.loads(first)
-    evaluate(tmp_path, *OPTIONS, "--model", "best")
+    report = Report.from_json(first)
+    assert report.runs == {} and all(row.n is None for row in report.rows)
+    refused = error_line(run(tmp_path, cache, *options, "--seed", "1"))
+    assert "best/evaluation.json" in refused and "--overwrite" in refused
+    assert (tmp_path / "best" / "evaluation.json").read_text() == first
+    assert run(tmp_path, cache, *options, "--overwrite").code == 0
     assert (tmp_path / "best" / "evaluation.json").read_text() == first
 
 
-def refused(tmp_path: Path, *arguments: object) -> str:
-    done = evaluate(tmp_path, *OPTIONS, *arguments)
-    assert done.code == 2, done.said
-    errors = [line for line in done.said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "Traceback" not in done.said, done.said
-    return errors[0]
+def test_several_models_and_chosen_subsets(
+    tmp_path: Path, trained: Path, cache: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "a")
+    shutil.copytree(trained / "best", tmp_path / "b")
+    (tmp_path / "a" / "log.jsonl").write_text("")  # stopped in its first epoch
+    done = run(
+        *(tmp_path, cache, "--model", "a", "b", "--dataset", "tiny", "--out", "both"),
+        *("--subsets", "label", "image+label", "--frechet", "pooled"),
+    )
+    assert done.code == 0, done.said
+    report = Report.from_json((tmp_path / "both" / "evaluation.json").read_text())
+    assert report.models == ("a", "b")
+    assert {row.given for row in report.rows} == {("label",), ("image", "label")}
+    assert all(
+        (row.mfd_pooled is None) == (row.target == "label") for row in report.rows
+    )
+    assert {row.mfd_class for row in report.rows} == {None}
+    assert list(report.runs) == ["a"]
 
 
-def test_mistakes_are_one_line(tmp_path: Path, trained: Path) -> None:
-    assert "no model description at nothing" in refused(tmp_path, "--model", "nothing")
+def test_mistakes_are_one_line(tmp_path: Path, trained: Path, cache: Path) -> None:
+    def refused(*arguments: object) -> str:
+        return error_line(run(tmp_path, cache, *arguments))
+
+    assert "no model description at nothing" in refused("--model", "nothing", *TINY)
     assert "unknown dataset 'tinny'. Did you mean 'tiny'" in refused(
-        tmp_path, "--model", trained, "--dataset", "tinny"
+        "--model", trained, "--dataset", "tinny"
     )
-    assert "unknown device 'gpu'" in refused(
-        tmp_path, "--model", trained, "--device", "gpu"
+    assert "unknown device 'gpu'" in refused("--model", trained, "--device", "gpu")
+    assert "samples" in refused("--model", trained, "--samples", "0")
+    assert "unknown modality 'sound'" in refused(
+        "--model", trained, "--subsets", "sound+label"
     )
-    assert "samples" in refused(tmp_path, "--model", trained, "--samples", "0")
+    assert "given twice" in refused("--model", trained, trained)
+    assert "does not say what it was trained on: add --dataset" in refused(
+        "--model", trained / "best"
+    )
+    assert list(tmp_path.glob("evaluation*")) == []
 
 
-def test_a_model_of_another_dataset_is_refused(tmp_path: Path) -> None:
+TINY = ["--dataset", "tiny"]
+
+
+def test_models_that_do_not_fit_are_refused(
+    tmp_path: Path, cache: Path, staged: Path
+) -> None:
     modalities = load_tiny().modalities
     sound = modalities[0].replace(name="sound")
     make_model("nexus", (sound, modalities[1]), width=8).save_pretrained(tmp_path / "m")
-    assert "sound" in refused(tmp_path, "--model", "m")
-
-
-def test_a_run_that_was_stopped_in_its_first_epoch(
-    tmp_path: Path, trained: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(trained, run)
-    (run / "log.jsonl").write_text("")
-    done = evaluate(tmp_path, *OPTIONS, "--model", "run")
-    assert done.code == 0, done.said
-    assert len(json.loads((run / "evaluation.json").read_text())["accuracy"]) == 3
+    assert "'sound'" in error_line(run(tmp_path, cache, "--model", "m", *TINY))
+    message = error_line(run(tmp_path, cache, "--model", staged / "run"))
+    assert "MultimodalPendulum" in message and "evaluate_encoder.py" in message

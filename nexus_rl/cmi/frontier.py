@@ -1,0 +1,179 @@
+"""Accuracy against diversity: what a model's own noise, and its bottoms, allow.
+
+A top decoder gives means, which are prototypes: often right, and too much alike. With
+its calibrated noise they spread, and more of them are wrong. A better model moves the
+whole line of points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nexus_rl.cmi.evaluate import evaluate_cmi
+from nexus_rl.cmi.frechet import Moments
+from nexus_rl.cmi.imaginer import Batch, Imagination, Imaginer
+from nexus_rl.cmi.judges import Judges
+from nexus_rl.cmi.report import Point, Row
+from nexus_rl.cmi.tally import is_label
+from nexus_rl.data.dataset import Dataset, classes_of
+from nexus_rl.draws import Draws, seeded
+from nexus_rl.errors import UserError
+from nexus_rl.models.core import MultimodalVAE
+
+NOISE = (0.5, 1.0)
+
+
+def evaluate_frontier(
+    model: Imaginer,
+    dataset: Dataset,
+    target: str,
+    *,
+    given: Sequence[str] | None = None,
+    noise: Sequence[float] = NOISE,
+    judges: Judges | None = None,
+    samples: int = 10,
+    name: str | None = None,
+    seed: int = 0,
+    batch_size: int = 2000,
+    progress: bool = False,
+) -> tuple[Point, ...]:
+    """Accuracy and class MFD of ``target`` imagined from ``given`` in several ways.
+
+    ``given`` is the label by default. First the model as it is: the mean of its last
+    decoder. A two-level model of this library is also measured with multiples
+    ``noise`` of the noise of its top decoder added to the code (``code_noise``), and
+    with what its bottom level allows: reconstructions of the test items themselves,
+    and of other, training items of the same class, which is what the best possible top
+    level could make of a label. Last, real test items: the classifier's ceiling and
+    the MFD's floor. Options and errors are those of ``evaluate_cmi``.
+    """
+    imagination = Imagination(model, dataset)
+    judges = judges or Judges.of(
+        dataset, device=str(imagination.device), progress=progress
+    )
+    given = [judges.label] if given is None else list(given)
+    name = name or imagination.name
+
+    def row(imaginer: Imaginer, source: Sequence[str]) -> Row:
+        report = evaluate_cmi(
+            imaginer,
+            dataset,
+            [source],
+            samples,
+            targets=[target],
+            frechet=["class"],
+            judges=judges,
+            seed=seed,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        return report.rows[0]
+
+    if is_label(dataset, target):
+        raise UserError(f"{target!r} is a label: it has no MFD; choose another target")
+    first = row(model, given)
+
+    def point(kind: str, what: str, found: Row, amount: float | None = None) -> Point:
+        assert found.mfd_class is not None
+        numbers = (found.accuracy, found.mfd_class)
+        return Point(name, first.given, target, kind, what, amount, *numbers)
+
+    points = [point("imagined", "mean", first, 0.0)]
+    if isinstance(model, MultimodalVAE) and model.config.levels == 2:
+        std = code_noise(model, dataset, given, target, seed, batch_size)
+        for amount in noise:
+            found = row(_Noisy(model, target, amount * std), given)
+            points.append(point("imagined", f"noise {amount:g}", found, amount))
+        label = judges.label
+        same, others = _Bottom(model, target), _Others(model, target, dataset, label)
+        points.append(point("reconstruction", "bottom", row(same, [target])))
+        points.append(point("reconstruction", "bottom, others", row(others, [label])))
+    real = replace(first, accuracy=first.ceiling, mfd_class=first.floor_class)
+    return (*points, point("real", "real", real))
+
+
+@torch.inference_mode()
+def code_noise(
+    model: MultimodalVAE,
+    dataset: Dataset,
+    given: Sequence[str],
+    target: str,
+    seed: int = 0,
+    batch_size: int = 2000,
+) -> Tensor:
+    """The calibrated noise of a top decoder: a standard deviation a code dimension.
+
+    That of the difference between samples of the bottom posterior of ``target`` and
+    the top decoder's output with ``given`` given, on the training split: (code_dim,).
+    """
+    model.eval()
+    bottom, data = dict(model.bottom_items())[target], dataset.train
+    noise, residuals = seeded(seed, device=model.device), Moments()
+    for start in range(0, len(data[target]), batch_size):
+        rows = slice(start, start + batch_size)
+        source = {name: data[name][rows] for name in given}
+        z = model.encode(source, sample=True, generator=noise)
+        x = bottom.modality.normalise(data[target][rows].to(model.device))
+        code = bottom.code(bottom.encode(x), Draws(noise))
+        residuals.add(code - model.top_decoders[target](z))
+    return residuals.cov.diagonal().sqrt().to(model.device, torch.float32)
+
+
+class _Way:
+    """An imaginer that stands on parts of ``model``, for one target."""
+
+    def __init__(self, model: MultimodalVAE, target: str) -> None:
+        self.model, self.target = model, target
+        self.modalities, self.device = model.modalities, model.device
+        self.bottom = dict(model.bottom_items())[target]
+
+
+class _Noisy(_Way):
+    """The model with noise of deviation ``std`` (code_dim,) on its top decoder."""
+
+    def __init__(self, model: MultimodalVAE, target: str, std: Tensor) -> None:
+        super().__init__(model, target)
+        self.std = std
+
+    def generate(
+        self, batch: Batch, targets: Sequence[str], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        z = self.model.encode(batch, sample=True, generator=generator)
+        code = self.model.top_decoders[self.target](z)
+        code = code + self.std * Draws(generator).normal(code)
+        return {self.target: self.bottom.decode(code).float()}
+
+
+class _Bottom(_Way):
+    """Reconstructions by the bottom level alone."""
+
+    def generate(
+        self, batch: Batch, targets: Sequence[str], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        return self.model.reconstruct(batch, generator=generator)
+
+
+class _Others(_Bottom):
+    """The same of a training item, drawn at random from those of the same class."""
+
+    def __init__(
+        self, model: MultimodalVAE, target: str, dataset: Dataset, label: str
+    ) -> None:
+        super().__init__(model, target)
+        self.label, self.data = label, dataset.train[target]
+        classes = classes_of(dataset.train[label])
+        self.order, self.count = classes.argsort(), classes.bincount()
+
+    def generate(
+        self, batch: Batch, targets: Sequence[str], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        classes = classes_of(batch[self.label])
+        place = Draws(generator).uniform(len(classes), 1, classes.device)[:, 0]
+        first = self.count.cumsum(0) - self.count
+        chosen = first[classes] + (place * self.count[classes]).long()
+        data = {self.target: self.data[self.order[chosen]]}
+        return super().generate(data, targets, generator)

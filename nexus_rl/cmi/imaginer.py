@@ -1,0 +1,133 @@
+"""What is asked of a model, and how it is asked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nexus_rl.data.dataset import Dataset
+from nexus_rl.errors import UserError, choose
+from nexus_rl.modality import Modality
+
+Batch = Mapping[str, Tensor]
+
+
+class Imaginer(Protocol):
+    """Anything with ``modalities`` and ``generate``, such as a model of this library.
+
+    ``generate(batch, targets=names)`` gets some modalities by name, (B, *shape) as the
+    dataset stores them, and returns each target in data space, (B, *shape); of a label
+    the scores or probabilities of its classes. It is also given those of these that it
+    takes by name:
+
+    * ``samples``, a number S: results are (S, B, *shape), independent samples. Without
+      it ``generate`` is called S times.
+    * ``sample``: False asks for posterior means. Without it none are measured.
+    * ``generator``: the source of all noise. Without it a seed does not fix the
+      numbers.
+
+    With ``prior(rows, targets=names, generator=...)``, joint samples (rows, *shape) of
+    the targets with nothing given, coherence is measured too.
+    """
+
+    @property
+    def modalities(self) -> Sequence[Modality]:
+        """What it knows, of the dataset's modalities."""
+
+    @property
+    def generate(self) -> Callable[..., Mapping[str, Tensor]]:
+        """Cross-modality inference."""
+
+
+class Imagination:
+    """A model that is asked in its own way. Raises ``UserError`` unless it fits.
+
+    Puts a PyTorch module into eval mode.
+    """
+
+    def __init__(self, model: Imaginer, dataset: Dataset) -> None:
+        if not (hasattr(model, "modalities") and hasattr(model, "generate")):
+            raise UserError(
+                f"a {type(model).__name__} cannot be evaluated: a model needs "
+                "modalities and generate (see Imaginer)"
+            )
+        self.model = model
+        self.name = str(getattr(model, "name", type(model).__name__))
+        self.modalities = {modality.name: modality for modality in model.modalities}
+        self.device = torch.device(getattr(model, "device", "cpu"))
+        _check_fit(self.modalities.values(), dataset)
+        parameters = inspect.signature(model.generate).parameters
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._takes = {
+            name: anything or name in parameters
+            for name in ("sample", "samples", "generator")
+        }
+        if isinstance(model, nn.Module):
+            model.eval()
+
+    def samples(
+        self, batch: Batch, targets: Sequence[str], count: int, noise: torch.Generator
+    ) -> dict[str, Tensor]:
+        """``count`` samples of each target: (count, B, *shape)."""
+        options = {"sample": True, "generator": noise}
+        if self._takes["samples"]:
+            found = self._generate(batch, targets, samples=count, **options)
+        else:
+            each = [self._generate(batch, targets, **options) for _ in range(count)]
+            found = {name: torch.stack([one[name] for one in each]) for name in targets}
+        return self._checked(found, targets, (count, _rows(batch)))
+
+    def means(self, batch: Batch, targets: Sequence[str]) -> dict[str, Tensor]:
+        """Posterior means of each target, (1, B, *shape); nothing if it has none."""
+        if not self._takes["sample"]:
+            return {}
+        found = self._generate(batch, targets, sample=False)
+        found = {name: found[name][None] for name in targets if name in found}
+        return self._checked(found, targets, (1, _rows(batch)))
+
+    def _generate(
+        self, batch: Batch, targets: Sequence[str], **options: Any
+    ) -> dict[str, Tensor]:
+        taken = {name: value for name, value in options.items() if self._takes[name]}
+        return dict(self.model.generate(batch, targets=list(targets), **taken))
+
+    def _checked(
+        self, found: dict[str, Tensor], targets: Sequence[str], size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        for name in targets:
+            if name not in found:
+                raise UserError(
+                    f"generate was asked for {name!r} but returned "
+                    f"{', '.join(found) or 'nothing'}"
+                )
+            shape, expected = found[name].shape, (*size, *self.modalities[name].shape)
+            if shape != expected:
+                raise UserError(
+                    f"generate made {name!r} of shape {tuple(shape)}, expected "
+                    f"(samples, rows, *shape) = {expected}"
+                )
+            if not found[name].isfinite().all():
+                raise UserError(f"generate made {name!r} that is not finite")
+        return found
+
+
+def _rows(batch: Batch) -> int:
+    return len(next(iter(batch.values())))
+
+
+def _check_fit(modalities: Any, dataset: Dataset) -> None:
+    known = {modality.name: modality for modality in dataset.modalities}
+    for mine in modalities:
+        theirs = choose(mine.name, known, f"modality of dataset {dataset.name!r}:")
+        for field in ("shape", "categorical", "low", "high"):
+            a, b = getattr(mine, field), getattr(theirs, field)
+            if a != b:
+                raise UserError(
+                    f"modality {mine.name!r}: {field} is {a} in the model but {b} in "
+                    f"dataset {dataset.name!r}; evaluate on data like those it was "
+                    "trained on"
+                )

@@ -1,0 +1,291 @@
+"""What says of which class imagined data are, and how far they are from real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from nexus_rl.cmi.judge_networks import FEATURES, Autoencoder, Classifier, Judge
+from nexus_rl.config import TrainConfig, check_fields
+from nexus_rl.data.dataset import Dataset, classes_of
+from nexus_rl.data.files import cache_folder
+from nexus_rl.errors import UserError, choose
+from nexus_rl.files import write_atomic
+from nexus_rl.loop import Loop
+from nexus_rl.processes import StopFlag, resolve_device
+
+CHUNK = 1000
+Given = Callable[[Tensor], Tensor]
+Columns = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How judges are trained. The released code trains all for 100 epochs, and
+    autoencoders of images with batches of 16."""
+
+    classifier_epochs: int = 20
+    """Passes over the training data; the weights of least validation loss are kept."""
+    autoencoder_epochs: int = 20
+    """The same for autoencoders, each on its class or on everything."""
+    batch_size: int = 64
+    """Rows a step."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    seed: int = 4
+    """Seeds weights, split, order and noise: judges are the same for all models."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for epochs in (self.classifier_epochs, self.autoencoder_epochs):
+            self.train(epochs, "cpu")  # refuses what no loop can do
+
+    def train(self, epochs: int, device: str) -> TrainConfig:
+        """The settings of the loop."""
+        return TrainConfig(
+            epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            warmup_epochs=0,
+            seed=self.seed,
+            device=device,
+        )
+
+
+class Judges:
+    """Classifiers and autoencoders of one dataset, shared by all models.
+
+    Each is trained on the training split when it is first needed, and kept in a folder
+    under a name that depends on the data and on all settings. Make them by ``of``.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: JudgeConfig,
+        folder: Path,
+        device: str,
+        progress: bool,
+        classifiers: Mapping[str, Given],
+    ) -> None:
+        labels = [m for m in dataset.modalities if m.categorical]
+        if not labels:
+            raise UserError(
+                f"dataset {dataset.name!r} has no label, by which accuracy is told: "
+                "add a categorical modality"
+            )
+        self.dataset, self.config, self.folder = dataset, config, folder
+        self.device, self.progress = resolve_device(device), progress
+        self.label_modality = labels[0]
+        self.label, self.classes = labels[0].name, labels[0].shape[0]
+        self.modalities = {m.name: m for m in dataset.modalities}
+        for name in classifiers:
+            choose(name, self.modalities, f"modality of dataset {dataset.name!r}:")
+        self.given = dict(classifiers)
+        self._ready: dict[str, Any] = {}
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        *,
+        config: JudgeConfig | None = None,
+        classifiers: Mapping[str, Given] | None = None,
+        cache: str | Path | None = None,
+        device: str = "cpu",
+        progress: bool = False,
+    ) -> Judges:
+        """The judges of ``dataset``; nothing is trained before it is needed.
+
+        ``classifiers`` are your own, by modality: each gets data (B, *shape) as the
+        dataset has them and returns scores (B, K) or classes (B,). ``cache`` is where
+        trained judges are kept (default: the user's cache). Raises ``UserError`` for a
+        dataset without a label, unknown modalities, or a device that is not there.
+        """
+        return cls(
+            dataset,
+            config or JudgeConfig(),
+            Path(cache) if cache is not None else cache_folder("judges"),
+            device,
+            progress,
+            classifiers or {},
+        )
+
+    # -- Judging -----------------------------------------------------------------
+
+    @torch.inference_mode()
+    def classify(self, name: str, x: Tensor) -> Tensor:
+        """Classes (B,) of data of modality ``name``, in data space.
+
+        Of a label the scores' largest; of anything else the classifier's.
+        """
+        if name in self.given:
+            scores = torch.cat(
+                [self.given[name](part) for part in torch.split(x, CHUNK)]
+            )
+        elif self.modalities[name].categorical:
+            scores = x
+        else:
+            classifier = cast(Classifier, self.judge(name, "classifier"))
+            scores = self._each(x, name, classifier.scores)
+        return scores if scores.dim() == 1 else scores.argmax(1)
+
+    def ceiling(self, name: str) -> float:
+        """The classifier's accuracy on real test items, a fraction of 1."""
+        if self.modalities[name].categorical and name not in self.given:
+            return 1.0
+        key = f"ceiling of {name}"
+        if key not in self._ready:
+            seen = self.classify(name, self.dataset.test[name])
+            right = seen == classes_of(self.dataset.test[self.label]).to(seen.device)
+            self._ready[key] = float(right.double().mean())
+        return cast(float, self._ready[key])
+
+    @torch.inference_mode()
+    def features(self, name: str, x: Tensor, classes: Tensor | None) -> Tensor:
+        """Features (B, d) of data (B, *shape) in data space.
+
+        Each row's by the autoencoder of its class in ``classes`` (B,), or by that of
+        everything where None.
+        """
+        if classes is None:
+            pooled = cast(Autoencoder, self.judge(name, "autoencoder"))
+            return self._each(x, name, pooled.features)
+        found = torch.empty(len(x), self.feature_dim(name, False), device=self.device)
+        for k in sorted(set(classes.tolist())):
+            rows = (classes == k).nonzero().squeeze(1)
+            judge = cast(Autoencoder, self.judge(name, f"autoencoder-class{k}"))
+            found[rows.to(self.device)] = self._each(
+                x[rows.to(x.device)], name, judge.features
+            )
+        return found
+
+    def feature_dim(self, name: str, pooled: bool) -> int:
+        """The number of features d."""
+        return FEATURES[self.modalities[name].kind][pooled]
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides what the judges say, for JSON."""
+        return {
+            **asdict(self.config),
+            "given": sorted(self.given),
+            "data": {name: self._content(name) for name in self.modalities},
+        }
+
+    def _each(self, x: Tensor, name: str, network: Given) -> Tensor:
+        modality = self.modalities[name]
+        parts = torch.split(x, CHUNK) if len(x) else (x,)
+        return torch.cat(
+            [network(modality.normalise(part.to(self.device))) for part in parts]
+        )
+
+    # -- Training ----------------------------------------------------------------
+
+    def names(self) -> list[tuple[str, str]]:
+        """All judges that can be needed, as (modality, what)."""
+        each = ["autoencoder", *(f"autoencoder-class{k}" for k in range(self.classes))]
+        return [
+            (name, what)
+            for name, modality in self.modalities.items()
+            if not modality.categorical
+            for what in (["classifier"] if name not in self.given else []) + each
+        ]
+
+    @torch.inference_mode(False)  # it may be trained when it is first asked
+    @torch.enable_grad()
+    def judge(self, name: str, what: str) -> Judge:
+        """One of ``names``, trained unless it is kept already."""
+        key = f"{name} {what}"
+        if key not in self._ready:
+            judge = self._new(name, what)
+            path = self._path(name, what)
+            if path.exists():
+                _load(judge, path)
+            else:
+                self._fit(judge, name, what)
+                weights = {
+                    k: t.cpu().contiguous() for k, t in judge.state_dict().items()
+                }
+                write_atomic(path, save(weights))
+            self._ready[key] = judge.to(self.device).eval().requires_grad_(False)
+        return cast(Judge, self._ready[key])
+
+    def _new(self, name: str, what: str) -> Judge:
+        modality = self.modalities[name]
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.config.seed)
+            if what == "classifier":
+                return Classifier(modality, self.label_modality)
+            dim = self.feature_dim(name, pooled=what == "autoencoder")
+            return Autoencoder(modality, dim)
+
+    def _fit(self, judge: Judge, name: str, what: str) -> None:
+        data = {n: self.dataset.train[n] for n in (name, self.label)}
+        epochs = self.config.autoencoder_epochs
+        if what == "classifier":
+            epochs = self.config.classifier_epochs
+        elif what != "autoencoder":
+            k = int(what.removeprefix("autoencoder-class"))
+            rows = (classes_of(data[self.label]) == k).nonzero().squeeze(1)
+            data = {n: x[rows] for n, x in data.items()}
+        config = self.config.train(epochs, str(self.device))
+        best, kept = float("inf"), judge.state_dict()
+
+        def keep(record: Mapping[str, float]) -> None:
+            nonlocal best, kept
+            watched = record.get("validation/loss", record["train/loss"])
+            if watched < best:
+                best = watched
+                kept = {k: t.clone() for k, t in judge.state_dict().items()}
+
+        # The loop asks of a model no more than a judge has, where there is no folder.
+        loop = Loop(cast(Any, judge), data, config, None, (), resume=False)
+        loop.run(StopFlag(), self.progress, keep, f"{name} {what}, ")
+        judge.load_state_dict(kept)
+
+    # -- Keeping -----------------------------------------------------------------
+
+    def _path(self, name: str, what: str) -> Path:
+        modality = asdict(self.modalities[name])
+        used = {k: modality[k] for k in ("shape", "kind", "likelihood", "low", "high")}
+        settings = {
+            **asdict(self.config),
+            "modality": used,
+            "what": what,
+            "data": [self._content(name), self._content(self.label)],
+        }
+        text = json.dumps(settings, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.folder / f"{self.dataset.name}-{name}-{what}-{digest}.safetensors"
+
+    def _content(self, name: str) -> str:
+        return self._contents[name]
+
+    @cached_property
+    def _contents(self) -> dict[str, str]:
+        """The start of a SHA-256 of each modality's training data."""
+        found = {}
+        for name, data in self.dataset.train.items():
+            array = data.contiguous().cpu().numpy()
+            head = f"{array.dtype} {array.shape}".encode()
+            found[name] = hashlib.sha256(head + array.tobytes()).hexdigest()[:16]
+        return found
+
+
+def _load(judge: nn.Module, path: Path) -> None:
+    try:
+        judge.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): delete it, and it is trained again"
+        ) from None

@@ -1,0 +1,101 @@
+"""Runs of an experiment: stages, shared bottoms, and what a run says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from worlds import Truth, world
+
+from nexus_rl import TrainConfig, make_model, train
+from nexus_rl.cmi import evaluate_cmi
+from nexus_rl.cmi.experiment import Run, train_bottoms, train_model
+from nexus_rl.config import ModelConfig
+from nexus_rl.models import MultimodalVAE
+from nexus_rl.presets import Preset
+
+WORLD = world()
+TRUTH = Truth(WORLD)
+SMALL = ModelConfig(latent_dim=4, width=32)
+
+
+def a_run(seed: int = 0, **model: Any) -> Run:
+    return Run("nexus_2", "world", seed, 2, Preset(replace(SMALL, **model)))
+
+
+def accuracy(model: MultimodalVAE) -> float:
+    """Mean over both cross directions."""
+    report = evaluate_cmi(model, WORLD, samples=5, frechet=(), judges=TRUTH)
+    return fmean(row.accuracy for row in report.rows if row.kind == "cross")
+
+
+def test_stages_and_joint_training_agree_within_the_noise_of_seeds() -> None:
+    config = TrainConfig(
+        epochs=10, batch_size=32, learning_rate=3e-3, warmup_epochs=2, device="cpu"
+    )
+    found: dict[str, list[float]] = {"joint": [], "stages": []}
+    for seed in range(4):
+        options = {"latent_dim": 4, "width": 32, "seed": seed}
+        settings = replace(config, seed=seed)
+        joint = make_model("nexus", WORLD.modalities, **options)
+        train(joint, WORLD.train, settings)
+        found["joint"].append(accuracy(joint))
+        staged = make_model("nexus", WORLD.modalities, **options)
+        for stage in ("bottom", "top"):
+            train(staged, WORLD.train, replace(settings, stage=stage))
+        found["stages"].append(accuracy(staged))
+    gap = abs(fmean(found["joint"]) - fmean(found["stages"]))
+    noise = max(stdev(found["joint"]), stdev(found["stages"]))
+    assert gap < max(2 * noise, 0.03), found
+    assert min(map(min, found.values())) > 0.5, "nothing was learned"
+
+
+def test_models_of_a_seed_share_their_bottoms(tmp_path: Path) -> None:
+    run = a_run()
+    bottoms = train_bottoms(run, WORLD, tmp_path, "cpu", False).state_dict()
+    for name in ("nexus", "nexus0"):
+        other = replace(a_run(model=name), row=f"{name}_2")
+        model = train_model(other, WORLD, tmp_path)
+        assert model.name == name
+        found = model.state_dict()
+        for key in (key for key in bottoms if key.startswith("bottoms.")):
+            assert torch.equal(found[key], bottoms[key]), key
+    assert len(list((tmp_path / "bottoms").iterdir())) == 1
+
+
+def test_a_run_that_is_there_is_loaded(tmp_path: Path) -> None:
+    run = a_run(levels=1)
+    first = train_model(run, WORLD, tmp_path)
+    log = (tmp_path / run.name / "log.jsonl").stat()
+    again = train_model(run, WORLD, tmp_path)
+    assert (tmp_path / run.name / "log.jsonl").stat() == log
+    assert not (tmp_path / "bottoms").exists()
+    for name, weights in first.state_dict().items():
+        assert torch.equal(weights, again.state_dict()[name]), name
+
+
+def test_a_run_says_everything_that_decides_its_numbers() -> None:
+    run = a_run(seed=3, rho=0.4)
+    told = run.describe()
+    assert told["model"]["rho"] == 0.4
+    assert told["train"]["epochs"] == 2 and told["train"]["seed"] == 3
+    assert told["train"]["warmup_epochs"] == 0  # 20 of 100 epochs, in proportion
+    assert replace(run, epochs=10).train.warmup_epochs == 2
+    assert run.name == "world_nexus_2_seed3_epochs2"
+
+
+def test_other_settings_below_have_other_bottoms() -> None:
+    """And other settings above the same."""
+    run, own = a_run(), Preset(SMALL, TrainConfig(batch_size=32))
+    others = [replace(run, seed=1), replace(run, epochs=3), replace(run, preset=own)]
+    others.append(changed(run, beta=0.5))
+    assert len({each.bottoms for each in (run, *others)}) == 5
+    assert changed(run, top_weight=3).bottoms == run.bottoms
+    assert a_run(rho=0.4, model="nexus0").bottoms == run.bottoms
+
+
+def changed(run: Run, **fields: Any) -> Run:
+    return replace(run, preset=replace(run.preset, sensors={"point": fields}))
