@@ -1,0 +1,130 @@
+"""Figures of the paper's experiments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from paper_groups import COLUMNS, Group, by_dataset, published, rho_of, title
+
+from nexus_rl.cmi.spread import Spread
+
+MARKERS = "o^s*Dvp"
+
+
+def plot_table2(groups: Sequence[Group]) -> bytes:
+    """Cross and joint accuracy against MFD, a point a model, ours and the paper's."""
+    figure, grid = _grid(len(by_dataset(groups)), 2, (11, 4.2))
+    for axes, (dataset, mine) in zip(grid, by_dataset(groups).items(), strict=True):
+        paper = published().get(dataset, {})
+        for ax, kind in zip(axes, ("cross", "joint"), strict=True):
+            for k, group in enumerate(mine):
+                _point(ax, k, group, kind)
+                theirs = paper.get(group.row)
+                if theirs and theirs[kind]:
+                    ax.plot(theirs["mfd"][0], theirs[kind][0], "x", color=f"C{k % 10}")
+            ax.set(
+                xlabel="MFD of images from labels (class)",
+                ylabel=f"{kind} accuracy, %",
+                title=f"{dataset}; crosses: the paper",
+            )
+            ax.grid(alpha=0.3)
+        axes[1].legend(fontsize=8)
+    return _png(figure)
+
+
+def _point(ax: Any, k: int, group: Group, kind: str) -> None:
+    accuracy, mfd = group.spread(kind, "accuracy"), group.spread("cross", "mfd_class")
+    if accuracy is None or mfd is None:
+        return
+    ax.errorbar(
+        mfd.mean,
+        100 * accuracy.mean,
+        100 * (accuracy.over_seeds or 0),
+        mfd.over_seeds or 0,
+        marker=MARKERS[k // 10],
+        color=f"C{k % 10}",
+        label=title(group.row),
+        linestyle="",
+    )
+
+
+def plot_frontier(groups: Sequence[Group]) -> bytes:
+    """Accuracy against MFD of images from labels, a line of more noise a model.
+
+    Squares and circles: reconstructions by the bottoms that all two-level models of a
+    preset share; star: real images.
+    """
+    datasets = by_dataset(groups)
+    figure, (axes,) = _grid(1, len(datasets), (6.5 * len(datasets), 5.5))
+    for ax, (dataset, mine) in zip(axes, datasets.items(), strict=True):
+        ceilings: dict[str, tuple[float, float]] = {}
+        for k, group in enumerate(mine):
+            points = group.frontier()
+            line = [at for what, at in points.items() if what not in CEILINGS]
+            if line:
+                ax.plot(
+                    [mfd for _, mfd in line],
+                    [100 * accuracy for accuracy, _ in line],
+                    marker=MARKERS[k // 10],
+                    color=f"C{k % 10}",
+                    label=title(group.row),
+                    linewidth=1,
+                )
+            if not group.row.startswith("nexus_plus"):  # it has bottoms of its own
+                ceilings |= {w: at for w, at in points.items() if w in CEILINGS}
+        for what, (accuracy, mfd) in ceilings.items():
+            ax.plot(mfd, 100 * accuracy, CEILINGS[what], color="black", label=what)
+        ax.set(xlabel="class MFD", ylabel="accuracy, %", title=dataset, xscale="log")
+        ax.grid(alpha=0.3, which="both")
+        ax.legend(fontsize=7)
+    return _png(figure)
+
+
+CEILINGS = {"bottom": "s", "bottom, others": "o", "real": "*"}
+
+
+def plot_fig_a21(groups: Sequence[Group]) -> bytes:
+    """Accuracies, and the MFD of images from labels, against rho."""
+    figure, grid = _grid(len(by_dataset(groups)), 2, (10, 3.6))
+    for (left, right), (dataset, mine) in zip(
+        grid, by_dataset(groups).items(), strict=True
+    ):
+        mine = sorted(mine, key=rho_of)
+        rhos = [rho_of(group) for group in mine]
+        for kind in COLUMNS:
+            _curve(left, rhos, [g.spread(kind, "accuracy") for g in mine], 100, kind)
+        left.set(xlabel="rho", ylabel="accuracy, %", title=dataset)
+        left.legend(fontsize=8)
+        mfds = [group.spread("cross", "mfd_class") for group in mine]
+        _curve(right, rhos, mfds, 1, "class")
+        right.set(xlabel="rho", ylabel="MFD of images from labels", title=dataset)
+    return _png(figure)
+
+
+def _curve(
+    ax: Any, x: list[float], spreads: list[Spread | None], scale: float, label: str
+) -> None:
+    known = [(at, s) for at, s in zip(x, spreads, strict=True) if s is not None]
+    ax.errorbar(
+        [at for at, _ in known],
+        [scale * s.mean for _, s in known],
+        [scale * (s.over_seeds or 0) for _, s in known],
+        marker="o",
+        label=label,
+    )
+    ax.grid(alpha=0.3)
+
+
+def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure of panels; ``size`` is that of one row."""
+    figure = Figure(figsize=(size[0], size[1] * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()

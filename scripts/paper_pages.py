@@ -1,0 +1,202 @@
+"""Pages of the paper's tables and figures, made from the JSON of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paper_figures import CEILINGS, plot_fig_a21, plot_frontier, plot_table2
+from paper_groups import (
+    COLUMNS,
+    Group,
+    by_dataset,
+    published,
+    read_groups,
+    rho_of,
+    title,
+)
+
+from nexus_rl.cmi.spread import Spread, over_seeds
+from nexus_rl.files import write_atomic, write_json
+
+
+def write_pages(experiment: str, out: Path) -> list[Path]:
+    """Writes ``experiment``.json, .md and pictures in ``out``; returns their paths."""
+    groups = read_groups(out / experiment)
+    table, plots = PAGES[experiment]
+    data, page = out / f"{experiment}.json", out / f"{experiment}.md"
+    write_json(data, summary(groups))
+    write_atomic(page, table(groups).encode())
+    pictures = [out / f"{name}.png" for name in plots]
+    for path, plot in zip(pictures, plots.values(), strict=True):
+        write_atomic(path, plot(groups))
+    return [data, page, *pictures]
+
+
+def summary(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The figures of the page: every group, spread and direction."""
+    rows = []
+    for group in groups:
+        directions = over_seeds(group.reports, ("given", "target"))
+        kinds = over_seeds(group.reports, ("kind",))
+        rows.append(
+            {
+                "dataset": group.dataset,
+                "row": group.row,
+                "epochs": group.epochs,
+                "seeds": [run["seed"] for run in group.runs],
+                "kinds": [_plain(each) for each in kinds],
+                "directions": [_plain(each) for each in directions],
+                "frontier": group.frontier(),
+            }
+        )
+    return rows
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: asdict(v) if isinstance(v, Spread) else v for k, v in record.items()}
+
+
+HOW = """Accuracies in %, with latents sampled. `a ± b (± c)`: mean, the paper's \
+spread (population deviation of all directions and seeds), deviation over seeds. \
+MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. In \
+italics what the paper reports for 100 epochs of one stage, measured with its own \
+classifiers and autoencoders. Models of two levels are trained in two stages, each of \
+the epochs given, on bottoms that all share; those of one level end to end. The KL \
+weights rise over the first fifth of a stage, as over 20 of the paper's 100 epochs."""
+
+FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
+with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \
+reconstructions of the test images and of other images of the class bound what a top \
+level on them can reach; real images bound everything."""
+
+
+def table2(groups: Sequence[Group]) -> str:
+    """Tables 2a and 2b, ours beside the paper's."""
+    lines = ["# Table 2: cross-modality inference, image and label", "", HOW]
+    for dataset, mine in by_dataset(groups).items():
+        lines += ["", *_accuracies(dataset, mine, published().get(dataset, {}))]
+        lines += ["", *_directions(mine), "", _ceilings(mine)]
+        lines += ["", *_frontier(mine)]
+    pictures = [
+        "![Accuracy against MFD](table2.png)",
+        "![The frontier](table2_frontier.png)",
+    ]
+    return "\n\n".join(["\n".join(lines), *pictures]) + "\n"
+
+
+def fig_a21(groups: Sequence[Group]) -> str:
+    """Fig. A.21: accuracy and MFD against rho."""
+    lines = ["# Fig. A.21: the probability rho of forced perceptual dropout", "", HOW]
+    for dataset, mine in by_dataset(groups).items():
+        mine = sorted(mine, key=rho_of)
+        lines += ["", *_accuracies(dataset, mine, {})]
+        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    return "\n".join([*lines, "", "![Against rho](fig_a21.png)", ""])
+
+
+def _accuracies(
+    dataset: str, groups: Sequence[Group], paper: dict[str, Any]
+) -> list[str]:
+    lines = [
+        f"## {dataset}",
+        "",
+        "| model | seeds | epochs | single | joint | cross | image MFD |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for group in groups:
+        cells = [_percent(group.spread(kind, "accuracy")) for kind in COLUMNS]
+        cells.append(_number(group.spread("cross", "mfd_class")))
+        name, seeds = title(group.row), len(group.reports)
+        lines.append(f"| {name} | {seeds} | {group.epochs} | {' | '.join(cells)} |")
+        theirs = paper.get(group.row)
+        if theirs:
+            said = [theirs[key] for key in (*COLUMNS, "mfd")]
+            cells = [f"*{v[0]:g} ± {v[1]:g}*" if v else "*-*" for v in said]
+            lines.append(f"| *{name}, paper* | *5* | *100* | {' | '.join(cells)} |")
+    return lines
+
+
+def _directions(groups: Sequence[Group]) -> list[str]:
+    """Each direction apart: sampled accuracy, with means, and both MFDs."""
+    records = [over_seeds(group.reports, ("given", "target")) for group in groups]
+    heads = [f"{', '.join(each['given'])} -> {each['target']}" for each in records[0]]
+    lines = [
+        "By direction: accuracy sampled / with posterior means; MFD class / pooled.",
+        "",
+        "| model | " + " | ".join(heads) + " |",
+        "| --- |" + " ---: |" * len(heads),
+    ]
+    for group, record in zip(groups, records, strict=True):
+        cells = [_direction(each) for each in record]
+        lines.append(f"| {title(group.row)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _direction(record: dict[str, Spread | None]) -> str:
+    def joined(measures: tuple[str, str], scale: float, digits: int) -> str:
+        known = [s for s in (record[name] for name in measures) if s is not None]
+        return " / ".join(f"{scale * spread.mean:.{digits}f}" for spread in known)
+
+    cells = [
+        joined(("accuracy", "accuracy_means"), 100, 1),
+        joined(("mfd_class", "mfd_pooled"), 1, 0),
+    ]
+    return "; ".join(cell for cell in cells if cell)
+
+
+def _ceilings(groups: Sequence[Group]) -> str:
+    row = next(r for r in groups[0].reports[0].rows if r.mfd_class is not None)
+    real = f"class {row.floor_class:.2f} ({row.d_class} features)"
+    if row.floor_pooled is not None:
+        real += f", pooled {row.floor_pooled:.2f} ({row.d_pooled})"
+    return (
+        f"The classifier is right on {100 * row.ceiling:.1f} % of the real test "
+        f"images. MFD of {row.n_floor:,} real training images, the floor: {real}; all "
+        f"against {row.n:,} test images."
+    )
+
+
+def _frontier(groups: Sequence[Group]) -> list[str]:
+    known = {group.row: group.frontier() for group in groups}
+    heads = list(dict.fromkeys(what for points in known.values() for what in points))
+    heads.sort(key=lambda what: list(CEILINGS).index(what) if what in CEILINGS else -1)
+    lines = [
+        FRONTIER,
+        "",
+        "| model | " + " | ".join(heads) + " |",
+        "| --- |" + " ---: |" * len(heads),
+    ]
+    for row, points in known.items():
+        cells = [
+            f"{100 * points[what][0]:.1f} / {points[what][1]:.1f}"
+            if what in points
+            else ""
+            for what in heads
+        ]
+        lines.append(f"| {title(row)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _percent(spread: Spread | None) -> str:
+    return "-" if spread is None else _shown(spread, 100)
+
+
+def _number(spread: Spread | None) -> str:
+    return "-" if spread is None else _shown(spread, 1)
+
+
+def _shown(spread: Spread, scale: float) -> str:
+    text = f"{scale * spread.mean:.1f} ± {scale * spread.pooled:.1f}"
+    if spread.over_seeds is not None:
+        text += f" (± {scale * spread.over_seeds:.1f})"
+    return text
+
+
+Plot = Callable[[Sequence[Group]], bytes]
+PAGES: dict[str, tuple[Callable[[Sequence[Group]], str], dict[str, Plot]]] = {
+    "table2": (table2, {"table2": plot_table2, "table2_frontier": plot_frontier}),
+    "fig_a21": (fig_a21, {"fig_a21": plot_fig_a21}),
+}

@@ -1,0 +1,164 @@
+"""The command line that trains and measures the models of the paper's tables."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from script_runs import SCRIPTS, Finished, Script, error_line, read, wait_until
+
+from nexus_rl import UserError
+from nexus_rl.cmi import Report
+
+SCRIPT = "reproduce_paper.py"
+SMALL = [
+    *("--dataset", "tiny", "--rows", "nexus_2", "mvae_1", "--seeds", "2"),
+    *("--epochs", "2", "--samples", "2", "--device", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where table2 of a tiny dataset was made, judges and models included."""
+    folder = tmp_path_factory.mktemp("paper")
+    done = run(folder, "table2", *SMALL)
+    assert done.code == 0, done.said
+    return folder
+
+
+def run(folder: Path, *arguments: object) -> Finished:
+    return start(folder, *arguments).finish(120)
+
+
+def start(folder: Path, *arguments: object) -> Script:
+    return Script(SCRIPT, [*arguments, "--cache", "cache"], folder)
+
+
+def copy(made: Path, folder: Path, *names: str) -> None:
+    for name in names:
+        shutil.copytree(made / name, folder / name)
+
+
+def test_every_run_leaves_a_report_and_the_table_is_made_of_them(made: Path) -> None:
+    reports = {p.stem: p.read_text() for p in (made / "results/table2").iterdir()}
+    assert sorted(reports) == [
+        f"tiny_{row}_seed{seed}_epochs2"
+        for row in ("mvae_1", "nexus_2")
+        for seed in (0, 1)
+    ]
+    report = Report.from_json(reports["tiny_nexus_2_seed1_epochs2"])
+    assert report.models == ("nexus_2",)
+    assert report.runs["nexus_2"]["seed"] == 1
+    assert report.runs["nexus_2"]["train"]["epochs"] == 2
+    assert [point.what for point in report.frontier] == [
+        *("mean", "noise 0.5", "noise 1", "bottom", "bottom, others", "real"),
+    ]
+    single = Report.from_json(reports["tiny_mvae_1_seed0_epochs2"])
+    assert single.runs["mvae_1"]["model"]["latent_dim"] == 64  # as the paper says
+    assert [point.what for point in single.frontier] == ["mean", "real"]
+
+    page = (made / "results/table2.md").read_text()
+    first = Report.from_json(reports["tiny_nexus_2_seed0_epochs2"])
+    accuracies = [
+        row.accuracy
+        for each in (first, report)
+        for row in each.rows
+        if row.kind == "joint"
+    ]
+    mean = sum(accuracies) / len(accuracies)
+    (line,) = [x for x in page.splitlines() if x.startswith("| Nexus, 2 levels | 2 |")]
+    assert f"| {100 * mean:.1f} ± " in line
+    (record,) = [
+        each
+        for each in read(made / "results/table2.json")
+        if each["row"] == "nexus_2"
+    ]
+    joint = {each["kind"]: each["accuracy"] for each in record["kinds"]}["joint"]
+    assert joint["mean"] == pytest.approx(mean)
+    assert record["seeds"] == [0, 1]
+    for name in ("table2.png", "table2_frontier.png"):
+        assert (made / "results" / name).read_bytes().startswith(b"\x89PNG")
+        assert f"]({name})" in page
+
+
+def test_two_level_models_of_a_seed_stand_on_the_same_bottoms(made: Path) -> None:
+    bottoms = sorted(path.name for path in (made / "runs/paper/bottoms").iterdir())
+    assert bottoms == [f"tiny_paper_seed{seed}_epochs2" for seed in (0, 1)]
+
+
+def test_what_is_there_is_not_made_again_and_pages_are(
+    made: Path, tmp_path: Path
+) -> None:
+    copy(made, tmp_path, "results")  # neither models nor judges
+    (tmp_path / "results/table2.md").unlink()
+    done = run(tmp_path, "table2", *SMALL)
+    assert done.code == 0, done.said
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "cache").exists()
+    for name in ("table2.md", "table2.json"):
+        expected = (made / "results" / name).read_bytes()
+        assert (tmp_path / "results" / name).read_bytes() == expected
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(
+    made: Path, tmp_path: Path
+) -> None:
+    copy(made, tmp_path, "cache")
+    begun = start(tmp_path, "table2", *SMALL)
+    log = tmp_path / "runs/paper/tiny_mvae_1_seed0_epochs2/log.jsonl"
+    wait_until(lambda: log.exists() and log.read_text())
+    begun.send(signal.SIGKILL)
+    begun.finish()
+    there = list((tmp_path / "results/table2").iterdir())
+    assert 0 < len(there) < 4
+    done = run(tmp_path, "table2", *SMALL)
+    assert done.code == 0, done.said
+    for path in (made / "results/table2").iterdir():
+        assert (tmp_path / "results/table2" / path.name).read_text() == path.read_text()
+
+
+def note(item: int, args: Any) -> None:
+    """A step that two processes can share."""
+    if item < 0:
+        raise UserError(f"{item} is negative")
+    (args.out / f"{item}").write_text(str(os.getpid()))
+
+
+def test_jobs_are_processes_and_an_error_is_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = importlib.import_module("reproduce_paper")
+    for jobs in (1, 2):
+        args = script.Args("table2", jobs=jobs, out=tmp_path / str(jobs))
+        args.out.mkdir()
+        script.in_parallel(note, range(6), args, "notes")
+        workers = {path.read_text() for path in args.out.iterdir()}
+        assert len(list(args.out.iterdir())) == 6
+        assert (str(os.getpid()) in workers) == (jobs == 1)
+        with pytest.raises(UserError, match="-1 is negative"):
+            script.in_parallel(note, [7, -1], args, "notes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table4"], "unknown experiment 'table4'. Did you mean 'table2'"),
+        (["table2", "--rows", "mvae"], "unknown row 'mvae': expected NAME_LEVELS"),
+        (["table2", "--rows", "mvea_2"], "unknown model 'mvea'. Did you mean 'mvae'"),
+        (["fig_a21", "--rows", "mvae_2"], "fig_a21 is about Nexus alone"),
+        (["table2", "--dataset", "mnst"], "unknown dataset 'mnst'"),
+        (["table2", "--seeds", "0"], "seeds must be at least 1"),
+        (["table2", "--jobs", "0"], "jobs must be at least 1"),
+        (["table2", "--samples", "0"], "samples must be at least 1"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_made(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    assert message in error_line(run(tmp_path, *arguments))
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
