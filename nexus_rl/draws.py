@@ -12,7 +12,8 @@ class Draws:
 
     When several processes share a batch, ``share = (start, stop, total)`` names this
     process's rows: noise is drawn for all ``total`` rows on each process, and each
-    keeps its own, so the numbers do not depend on how many processes there are.
+    keeps its own, so the numbers do not depend on how many processes there are. A
+    batch may be encoded several times at once, all its rows after one another.
     """
 
     def __init__(
@@ -33,12 +34,16 @@ class Draws:
 
     def _draw(self, draw: object, shape: torch.Size, device: torch.device) -> Tensor:
         start, stop, total = self.share or (0, shape[0], shape[0])
-        if stop - start != shape[0]:
-            raise ValueError(f"a share of {stop - start} rows was asked for {shape[0]}")
+        own = stop - start
+        times = shape[0] // own if own else 1
+        if times * own != shape[0]:
+            raise ValueError(f"a share of {own} rows was asked for {shape[0]}")
         noise: Tensor = draw(  # type: ignore[operator]
-            (total, *shape[1:]), generator=self.generator, device=self.generator.device
+            (times, total, *shape[1:]),
+            generator=self.generator,
+            device=self.generator.device,
         )
-        return noise[start:stop].to(device)
+        return noise[:, start:stop].reshape(shape).to(device)
 
 
 def seeded(*key: int, device: torch.device | str = "cpu") -> torch.Generator:

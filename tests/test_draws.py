@@ -21,12 +21,14 @@ def stream(generator: torch.Generator) -> list[float]:
 @given(
     st.lists(st.integers(0, 6), min_size=1, max_size=5),
     st.integers(1, 4),
+    st.integers(1, 3),
     st.integers(0, 2**32),
 )
 def test_shares_are_slices_of_the_whole_draw(
-    shares: list[int], columns: int, seed: int
+    shares: list[int], columns: int, passes: int, seed: int
 ) -> None:
-    """Each process draws in turn for its own rows; together they are the batch."""
+    """Each process draws in turn for its own rows; together they are the batch, and
+    also where one draw is for several passes over it."""
     total = sum(shares)
     whole = Draws(seeded(seed))
     parts, start = [], 0
@@ -37,11 +39,13 @@ def test_shares_are_slices_of_the_whole_draw(
 
         def draw(draws: Draws, rows: int, kind: str = kind) -> Tensor:
             if kind == "uniform":
-                return draws.uniform(rows, columns, CPU)
-            return draws.normal(torch.empty(rows, columns, 2))
+                drawn = draws.uniform(passes * rows, columns, CPU)
+            else:
+                drawn = draws.normal(torch.empty(passes * rows, columns, 2))
+            return drawn.view(passes, rows, *drawn.shape[1:])
 
-        together = torch.cat([draw(d, n) for d, n in zip(parts, shares, strict=True)])
-        assert torch.equal(together, draw(whole, total))
+        each = [draw(d, n) for d, n in zip(parts, shares, strict=True)]
+        assert torch.equal(torch.cat(each, 1), draw(whole, total))
 
 
 def test_a_share_of_another_size_is_an_error() -> None:
