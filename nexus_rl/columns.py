@@ -59,6 +59,8 @@ def bottom_posteriors(model: MultimodalVAE, columns: Columns) -> Columns:
         result[modality.name] = tuple(
             torch.cat([part[k] for part in parts]) for k in range(2)
         )
+        if modality.top_likelihood == "categorical":  # it compares with the data
+            result[modality.name] += (columns[modality.name],)
     model.train(training)
     return result
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nexus_rl import likelihoods
 from nexus_rl.draws import Draws
@@ -113,9 +114,24 @@ class BottomVAE(Bottom):
         ]
 
     def top_term(self, down: Tensor, code: Tensor, x: Tensor | None) -> Term:
-        loss = likelihoods.OF_CODES[self.modality.top_likelihood]
-        value = loss(down.float(), code.detach())
+        if self.modality.top_likelihood == "categorical":
+            assert x is not None
+            value = likelihoods.categorical(self._fixed_output(down), x)
+        else:
+            loss = likelihoods.OF_CODES[self.modality.top_likelihood]
+            value = loss(down.float(), code.detach())
         return Term(f"{self.modality.name}/top", value, self.modality.top_weight)
+
+    def _fixed_output(self, down: Tensor) -> Tensor:
+        """The decoder's output, without gradient or statistics for the decoder."""
+        fixed = {
+            name: value.detach() for name, value in self.decoder.state_dict().items()
+        }
+        training = self.decoder.training
+        self.decoder.eval()
+        raw: Tensor = functional_call(self.decoder, fixed, (down,))
+        self.decoder.train(training)
+        return self._activate(raw)
 
 
 class Trunk(Bottom):
