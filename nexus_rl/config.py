@@ -14,7 +14,7 @@ Stage = Literal["joint", "bottom", "top"]
 def check_fields(config: object) -> None:
     """Raises ``UserError`` unless each field of a dataclass is of its annotated type.
 
-    Knows int, finite float, bool, str and literals; leaves other types alone.
+    Knows int, finite float (or None), bool, str and literals; leaves other types alone.
     """
     for name, kind in get_type_hints(type(config)).items():
         value = getattr(config, name)
@@ -24,7 +24,8 @@ def check_fields(config: object) -> None:
         if kind is int and not whole:
             raise UserError(f"{name} must be a whole number, got {value!r}")
         number = whole or isinstance(value, float)
-        if kind is float and not (number and math.isfinite(value)):
+        wanted = kind is float or (kind == float | None and value is not None)
+        if wanted and not (number and math.isfinite(value)):
             raise UserError(f"{name} must be a finite number, got {value!r}")
         if kind in (bool, str) and not isinstance(value, kind):
             raise UserError(f"{name} must be a {kind.__name__}, got {value!r}")
@@ -35,7 +36,8 @@ class ModelConfig:
     """Sizes and weights of a model above its modalities."""
 
     model: str = "nexus"
-    """Fusion and objective: nexus (mean of messages) or nexus0 (concatenation)."""
+    """Fusion and objective: nexus, nexus0, mvae, mmvae, mopoe, mvtcae, mmjsd, jmvae,
+    avae or vae."""
     levels: int = 2
     """2: a VAE per modality under the multimodal latent; 1: end to end."""
     latent_dim: int = 16
@@ -50,6 +52,11 @@ class ModelConfig:
     """Width of the messages and of the top networks."""
     fill: Literal["zero", "learned", "mask"] = "zero"
     """What nexus0 puts in place of a missing message."""
+    upward: Literal["sample", "mean"] = "sample"
+    """What of a bottom posterior goes upward (two levels), training or generating."""
+    alpha: float | None = None
+    """Weight by which avae, jmvae and mvtcae pull posteriors together; each has its
+    own default."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -59,10 +66,11 @@ class ModelConfig:
             raise UserError(f"rho is a probability from 0 to 1, got {self.rho}")
         if min(self.latent_dim, self.width) < 1:
             raise UserError("latent_dim and width must be at least 1")
-        if min(self.beta, self.align) < 0:
-            raise UserError(
-                f"beta and align must not be negative, got {self.beta}, {self.align}"
-            )
+        for name in ("beta", "align", "alpha"):
+            if (getattr(self, name) or 0) < 0:
+                raise UserError(
+                    f"{name} must not be negative, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from nexus_rl.config import ModelConfig
 from nexus_rl.errors import choose
 from nexus_rl.modality import Modality
+from nexus_rl.models import baselines
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.fusion import ConcatFusion, MeanFusion
 from nexus_rl.models.losses import Loss
@@ -41,7 +42,14 @@ class Nexus0(Nexus):
         return ConcatFusion(code_dims, config.latent_dim, config.width, config.fill)
 
 
-MODELS: dict[str, type[MultimodalVAE]] = {"nexus": Nexus, "nexus0": Nexus0}
+MODELS: dict[str, type[MultimodalVAE]] = {
+    model.name: model
+    for model in (
+        *(Nexus, Nexus0, baselines.MVAE, baselines.MMVAE, baselines.MoPoE),
+        *(baselines.MVTCAE, baselines.MMJSD, baselines.JMVAE, baselines.AVAE),
+        baselines.VAE,
+    )
+}
 
 
 def make_model(
@@ -52,7 +60,7 @@ def make_model(
     seed: int = 0,
     **options: Any,
 ) -> MultimodalVAE:
-    """A new model by name ("nexus", "nexus0").
+    """A new model by name, one of ``MODELS`` ("nexus", "mvae", ...).
 
     ``options`` are fields of ``ModelConfig``: ``levels``, ``latent_dim``, ``rho``, ...
     Raises ``UserError`` for unknown names or unfit values.

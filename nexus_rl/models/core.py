@@ -19,7 +19,8 @@ from nexus_rl.draws import Draws
 from nexus_rl.errors import UserError
 from nexus_rl.modality import Modality
 from nexus_rl.models import batches, losses
-from nexus_rl.models.gaussian import Gaussian
+from nexus_rl.models.fusion import Fusion
+from nexus_rl.models.gaussian import Gaussian, repeated
 from nexus_rl.models.levels import LEVELS, Bottom
 from nexus_rl.models.losses import Loss
 from nexus_rl.models.objective import Objective
@@ -78,15 +79,20 @@ class MultimodalVAE(nn.Module):
             {name: self.make_top_decoder(dim) for name, dim in dims.items()}
         )
 
-    def make_fusion(self, code_dims: dict[str, int]) -> nn.Module:
+    def make_fusion(self, code_dims: dict[str, int]) -> Fusion[Any]:
         """The fusion over codes of these sizes."""
         raise NotImplementedError
 
     def make_top_decoder(self, code_dim: int) -> nn.Module:
         """From z_sigma (B, latent_dim) to a code (B, code_dim)."""
         width = self.config.width
-        hidden = mlp([self.config.latent_dim, width, width, width])
+        hidden = mlp([self.config.latent_dim] + [width] * self.top_depth)
         return nn.Sequential(hidden, nn.Linear(width, code_dim))
+
+    @property
+    def top_depth(self) -> int:
+        """Number of hidden layers of a top decoder."""
+        return 3
 
     def make_objective(self) -> Objective:
         """The objective of a training step."""
@@ -142,10 +148,19 @@ class MultimodalVAE(nn.Module):
 
         A label's mean is its (B, K) class probabilities.
         """
+        return self.decode_codes(self.codes(z, targets))
+
+    def codes(self, z: Tensor, targets: Sequence[str] | None = None) -> dict[str, Any]:
+        """The codes (B, code_dim) of ``targets`` that the top decoders expect."""
         names = batches.known_names(targets, self.modalities)
+        return {name: self.top_decoders[name](z) for name in names}
+
+    def decode_codes(self, codes: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Codes of modalities, (B, code_dim), to means in data space."""
+        batches.known_names(codes, self.modalities)
         return {
-            name: self._bottom(name).decode(self.top_decoders[name](z)).float()
-            for name in names
+            name: self._bottom(name).decode(code).float()
+            for name, code in codes.items()
         }
 
     @torch.no_grad()
@@ -156,15 +171,50 @@ class MultimodalVAE(nn.Module):
         targets: Sequence[str] | None = None,
         *,
         sample: bool = True,
+        samples: int | None = None,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Cross-modality inference: ``targets`` imagined from what is available.
 
         Latents are drawn at both levels, as in the paper (section 6.1), or are
         posterior means without ``sample``; decoders give means (no observation noise).
+        With ``samples=S`` each target is (S, B, *shape): independent draws from one
+        encoding of the data. Raises ``UserError`` for samples of means.
         """
-        z = self.encode(batch, available, sample=sample, generator=generator)
-        return self.decode(z, targets)
+        if samples is None:
+            z = self.encode(batch, available, sample=sample, generator=generator)
+            return self.decode(z, targets)
+        if samples < 1 or not sample:
+            raise UserError("samples must be at least 1, and needs sample=True")
+        draws = self._draws(generator)
+        z = self._posterior(batch, available, draws, samples).sample(draws)
+        return {
+            name: x.unflatten(0, (samples, -1))
+            for name, x in self.decode(z, targets).items()
+        }
+
+    @torch.no_grad()
+    def prior(
+        self,
+        rows: int,
+        targets: Sequence[str] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """``rows`` joint samples: means in data space given z_sigma from N(0, I)."""
+        like = torch.empty(rows, self.latent_dim, device=self.device)
+        return self.decode(self._draws(generator).normal(like), targets)
+
+    @torch.no_grad()
+    def bottom_posteriors(self, batch: Batch) -> dict[str, Gaussian]:
+        """The posterior of each given modality's own latent, over (B, code_dim).
+
+        Raises ``UserError`` for models of one level, which have none.
+        """
+        if self.config.levels != 2:
+            raise UserError("only models with two levels have bottom posteriors")
+        inputs, _ = batches.read(batch, None, self.modalities, self.device)
+        return {n: self._bottom(n).encode(x) for n, x in inputs.items()}  # type: ignore[misc]
 
     @torch.no_grad()
     def reconstruct(
@@ -184,23 +234,36 @@ class MultimodalVAE(nn.Module):
         return result
 
     def _posterior(
-        self, batch: Batch, available: Tensor | None, draws: Draws | None
+        self,
+        batch: Batch,
+        available: Tensor | None,
+        draws: Draws | None,
+        samples: int = 1,
     ) -> Gaussian:
+        """Of all rows, ``samples`` times one after the other, encoded once."""
         inputs, seen = batches.read(batch, available, self.modalities, self.device)
+        upward = draws if self.config.upward == "sample" else None
         codes = {}
         for name, x in inputs.items():
             bottom = self._bottom(name)
-            codes[name] = bottom.code(bottom.encode(x), draws)
-        return self.fuse(codes, seen, draws)
+            encoded = repeated(bottom.encode(x), samples)
+            codes[name] = bottom.code(encoded, upward)
+        return self.fuse(codes, seen.repeat(samples, 1), draws)
 
     def fuse(
         self, codes: dict[str, Tensor], available: Tensor, draws: Draws | None
     ) -> Gaussian:
         """Codes by name and availability (B, M) to a posterior (B, latent_dim)."""
-        if not codes:
+        return self.combine(self.fusion.messages(codes), available, draws)
+
+    def combine(
+        self, messages: dict[str, Any], available: Tensor, draws: Draws | None
+    ) -> Gaussian:
+        """As ``fuse``, from the fusion's messages."""
+        if not messages:
             zeros = torch.zeros(len(available), self.latent_dim, device=self.device)
             return Gaussian(zeros, zeros)
-        mean, logvar = self.fusion(codes, available, draws)
+        mean, logvar = self.fusion.combine(messages, available, draws)
         some = available.any(1, keepdim=True)
         return Gaussian(mean.where(some, 0.0), logvar.where(some, 0.0))
 

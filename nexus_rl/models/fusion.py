@@ -1,15 +1,17 @@
 """The fusion axis: how the available modalities' codes make one posterior.
 
-A fusion maps ``codes``, a dict of (B, code_dim) tensors by modality name, and
-``available`` (B, M), bool, to a Gaussian over (B, latent_dim). Codes behind a False
-are never read; names may be missing where a whole column is False. The row with
-nothing available is the caller's business: it may be anything finite. ``draws`` is for
-fusions that choose at random; None asks for their deterministic answer.
+A fusion maps ``codes``, a dict of (B, code_dim) tensors by modality name, to a message
+each, and messages and ``available`` (B, M), bool, to a Gaussian over (B, latent_dim).
+Messages are made once a batch and combined once a pass. Those behind a False are never
+read; names may be missing where a whole column is False. The row with nothing available
+is the caller's business: it may be anything finite. ``draws`` is for fusions that
+choose at random; None asks for their deterministic answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +22,38 @@ from nexus_rl.models.gaussian import Gaussian, GaussianHeads
 from nexus_rl.networks import mlp
 
 Codes = dict[str, Tensor]
+Message = TypeVar("Message", bound="Tensor | tuple[Tensor, ...]")
 
 
-class MessageFusion(nn.Module):
+class Fusion(nn.Module, Generic[Message]):
+    """What every fusion does. A message is a tensor of B rows, or a tuple of them."""
+
+    names: Sequence[str]
+
+    def messages(self, codes: Codes) -> dict[str, Message]:
+        """Codes (B, code_dim) by name to messages of B rows."""
+        raise NotImplementedError
+
+    def combine(
+        self,
+        messages: dict[str, Message],
+        available: Tensor,
+        draws: Draws | None = None,
+    ) -> Gaussian:
+        """Messages of the available modalities to a posterior (B, latent_dim)."""
+        raise NotImplementedError
+
+    def forward(
+        self, codes: Codes, available: Tensor, draws: Draws | None = None
+    ) -> Gaussian:
+        return self.combine(self.messages(codes), available, draws)
+
+    def column(self, available: Tensor, name: str) -> Tensor:
+        """Whether modality ``name`` is available, (B, 1)."""
+        return available[:, [self.names.index(name)]]
+
+
+class MessageFusion(Fusion[Tensor]):
     """Maps each code linearly to a message of ``width``, aggregates, encodes.
 
     Two hidden layers lead from the aggregate to the posterior's two heads.
@@ -30,13 +61,13 @@ class MessageFusion(nn.Module):
 
     def __init__(
         self,
-        code_dims: dict[str, int],
+        code_dims: Mapping[str, int],
         latent_dim: int,
         width: int,
         aggregate_dim: int | None = None,
     ) -> None:
         super().__init__()
-        self.names: Sequence[str] = tuple(code_dims)
+        self.names = tuple(code_dims)
         self.maps = nn.ModuleDict(
             {name: nn.Linear(dim, width) for name, dim in code_dims.items()}
         )
@@ -47,10 +78,12 @@ class MessageFusion(nn.Module):
         """Messages (B, width) by name to one aggregate (B, aggregate_dim)."""
         raise NotImplementedError
 
-    def forward(
-        self, codes: Codes, available: Tensor, draws: Draws | None = None
+    def messages(self, codes: Codes) -> Codes:
+        return {name: self.maps[name](code) for name, code in codes.items()}
+
+    def combine(
+        self, messages: Codes, available: Tensor, draws: Draws | None = None
     ) -> Gaussian:
-        messages = {name: self.maps[name](code) for name, code in codes.items()}
         posterior: Gaussian = self.heads(
             self.encoder(self.aggregate(messages, available))
         )
@@ -62,7 +95,7 @@ class MeanFusion(MessageFusion):
 
     def aggregate(self, messages: Codes, available: Tensor) -> Tensor:
         kept = [
-            message.where(available[:, [self.names.index(name)]], 0.0)
+            message.where(self.column(available, name), 0.0)
             for name, message in messages.items()
         ]
         count = available.sum(1, keepdim=True).clamp(min=1)
@@ -78,7 +111,7 @@ class ConcatFusion(MessageFusion):
 
     def __init__(
         self,
-        code_dims: dict[str, int],
+        code_dims: Mapping[str, int],
         latent_dim: int,
         width: int,
         fill: str = "zero",

@@ -12,7 +12,7 @@ from nexus_rl.config import Stage
 from nexus_rl.draws import Draws
 from nexus_rl.errors import UserError
 from nexus_rl.models import batches
-from nexus_rl.models.gaussian import Gaussian
+from nexus_rl.models.gaussian import Gaussian, repeated
 from nexus_rl.models.levels import Bottom, Term
 
 if TYPE_CHECKING:
@@ -49,16 +49,21 @@ def compute(
     codes: Tensors = {}
     for name, bottom in model.bottom_items():
         entry = batch[name]
+        # What goes upward; the bottom's own terms always take a sample.
+        upward = draws if model.config.upward == "sample" else None
         if isinstance(entry, tuple):
-            codes[name] = Gaussian(*entry).sample(draws)
+            codes[name] = Gaussian(*entry[:2]).sample(upward)
+            if len(entry) == 3:
+                inputs[name] = bottom.modality.normalise(entry[2])
             continue
         x = inputs[name] = bottom.modality.normalise(entry)
         if bottom.frozen or cached:
-            codes[name] = _fixed_code(bottom, x, draws)
+            codes[name] = _fixed_code(bottom, x, upward)
         else:
             encoded = bottom.encode(x)
-            codes[name] = bottom.code(encoded, draws)
-            terms += bottom.own_terms(x, encoded, codes[name])
+            code = bottom.code(encoded, draws)
+            terms += bottom.own_terms(x, encoded, code)
+            codes[name] = code if upward else bottom.code(encoded, None)
     if stage != "bottom":
         terms += _top_terms(model, codes, inputs, draws)
     if not terms:
@@ -67,7 +72,7 @@ def compute(
 
 
 @torch.no_grad()
-def _fixed_code(bottom: Bottom, x: Tensor, draws: Draws) -> Tensor:
+def _fixed_code(bottom: Bottom, x: Tensor, draws: Draws | None) -> Tensor:
     """The code of a bottom that must not change, batch statistics included."""
     training = bottom.training
     bottom.eval()
@@ -89,22 +94,34 @@ def _top_terms(
     else:
         passes = model.objective.complete(*shape, model.device)
     # All passes at once, so that batch statistics are those of their mixture.
-    upward = {name: code.repeat(len(passes), 1) for name, code in upward.items()}
-    joint = model.fuse(upward, torch.cat([p.available for p in passes]), draws)
-    means, logvars = (torch.split(part, rows) for part in joint)
+    available = torch.cat([p.available for p in passes])
+    joint = model.combine(
+        {n: repeated(m, len(passes)) for n, m in model.fusion.messages(upward).items()},
+        available,
+        draws,
+    )
+    means, logvars, samples = (
+        torch.split(part, rows) for part in (*joint, joint.sample(draws))
+    )
     posteriors = [Gaussian(*part) for part in zip(means, logvars, strict=True)]
-    z = torch.cat([posterior.sample(draws) for posterior in posteriors])
-    downs = {n: torch.split(model.top_decoders[n](z), rows) for n in codes}
     terms = []
-    for k, (_, targets, weight) in enumerate(passes):
-        for column, (name, bottom) in enumerate(model.bottom_items()):
-            if targets is None or column in targets:
-                term = bottom.top_term(downs[name][k], codes[name], inputs.get(name))
-                terms.append(term._replace(value=weight * term.value))
-        divergence = weight * posteriors[k].kl()
-        terms.append(Term("kl", divergence, model.config.beta, is_kl=True))
-    if model.training:
-        terms += model.objective.between(posteriors)
+    for column, (name, bottom) in enumerate(model.bottom_items()):
+        explain = [k for k, p in enumerate(passes) if column in p.targets_of(shape[1])]
+        if not explain:
+            continue
+        z = torch.cat([samples[k] for k in explain])
+        downs = torch.split(model.top_decoders[name](z), rows)
+        for k, down in zip(explain, downs, strict=True):
+            term = bottom.top_term(down, codes[name], inputs.get(name))
+            terms.append(term._replace(value=passes[k].weight * term.value))
+    beta = model.config.beta
+    for each, posterior in zip(passes, posteriors, strict=True):
+        if each.kl > 0:
+            divergence = each.weight * each.kl * posterior.kl()
+            terms.append(Term("kl", divergence, beta, is_kl=True))
+    for term in model.objective.between(posteriors):
+        weight = term.weight * (beta if term.is_kl else 1.0)
+        terms.append(term._replace(weight=weight))
     return terms
 
 

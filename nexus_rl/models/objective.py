@@ -3,6 +3,7 @@ must explain."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,11 +16,26 @@ from nexus_rl.models.levels import Term
 
 class Pass(NamedTuple):
     """One encoding of the batch: ``available`` (B, M), bool; ``targets`` are columns
-    to explain (None: all); ``weight`` scales the pass's loss."""
+    to explain (None: all); ``weight`` scales the pass's loss, ``kl`` further the
+    divergence of its posterior from the prior."""
 
     available: Tensor
     targets: tuple[int, ...] | None = None
     weight: float = 1.0
+    kl: float = 1.0
+
+    def targets_of(self, modalities: int) -> Sequence[int]:
+        """The columns to explain, of so many."""
+        return range(modalities) if self.targets is None else self.targets
+
+
+def availability(
+    columns: Iterable[int], rows: int, modalities: int, device: torch.device
+) -> Tensor:
+    """(rows, modalities), bool, with the same ``columns`` available in every row."""
+    mask = torch.zeros(modalities, dtype=torch.bool, device=device)
+    mask[list(columns)] = True
+    return mask.expand(rows, -1)
 
 
 class Objective:
@@ -33,11 +49,13 @@ class Objective:
 
     def complete(self, rows: int, modalities: int, device: torch.device) -> list[Pass]:
         """Passes of a batch in eval mode: one, with nothing dropped."""
-        everything = torch.ones(rows, modalities, dtype=torch.bool, device=device)
-        return [Pass(everything)]
+        return [Pass(availability(range(modalities), rows, modalities, device))]
 
     def between(self, posteriors: list[Gaussian]) -> list[Term]:
-        """Loss terms between the posteriors of a training step's passes."""
+        """Loss terms between the posteriors of all passes.
+
+        Those that are a KL divergence get the weight of the model's, too.
+        """
         return []
 
 
@@ -67,7 +85,7 @@ class ForcedPerceptualDropout(Objective):
         return [Pass(everything, None, 1 - self.rho), Pass(some, None, self.rho)]
 
     def between(self, posteriors: list[Gaussian]) -> list[Term]:
-        if self.align == 0:
+        if len(posteriors) == 1:
             return []
         full, some = posteriors
         divergence = full.kl_from(some) + some.kl_from(full)

@@ -214,7 +214,7 @@ def test_a_stop_mid_epoch_saves_and_resumes_exactly(
                 handle.remove()
                 signal.raise_signal(signal.SIGINT)
 
-        handle = model.fusion.register_forward_hook(stop)
+        handle = model.fusion.encoder.register_forward_hook(stop)
         return model
 
     result = train_tiny(folder, model=stopped_soon(seed=0))
