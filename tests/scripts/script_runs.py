@@ -121,6 +121,7 @@ def _run(
     os.chdir(folder)
     DATASETS["tiny"] = load_tiny
     sys.argv = [name, *arguments]
+    sys.path.insert(0, str(SCRIPTS))  # as Python does for a script
     runpy.run_path(str(SCRIPTS / name), run_name="__main__")
 
 
