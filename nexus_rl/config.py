@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args, get_origin, get_type_hints
 
 from nexus_rl.errors import UserError, choose
 
 Stage = Literal["joint", "bottom", "top"]
+
+# Every model, and those options that it uses and others do not.
+MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
+    "nexus": ("rho", "align"),
+    "nexus0": ("rho", "align", "fill"),
+    "mvae": (),
+    "mmvae": (),
+    "mopoe": (),
+    "mvtcae": ("alpha",),
+    "mmjsd": (),
+    "jmvae": ("alpha",),
+    "avae": ("alpha",),
+    "vae": (),
+}
 
 
 def check_fields(config: object) -> None:
@@ -43,9 +57,11 @@ class ModelConfig:
     latent_dim: int = 16
     """Size of the multimodal latent z_sigma."""
     rho: float = 0.1
-    """Probability that forced perceptual dropout hides modalities of a row."""
+    """Probability that forced perceptual dropout hides modalities of a row (nexus and
+    nexus0)."""
     align: float = 0.0
-    """Weight of the divergence between full and partial posteriors (0: the paper)."""
+    """Weight of the divergence between full and partial posteriors (nexus and nexus0;
+    0: the paper)."""
     beta: float = 1.0
     """Weight of the multimodal latent's KL divergence."""
     width: int = 512
@@ -55,8 +71,8 @@ class ModelConfig:
     upward: Literal["sample", "mean"] = "sample"
     """What of a bottom posterior goes upward (two levels), training or generating."""
     alpha: float | None = None
-    """Weight by which avae, jmvae and mvtcae pull posteriors together; each has its
-    own default."""
+    """Weight by which avae (1 by default), jmvae (0.1) and mvtcae (0.9) pull posteriors
+    together."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -71,6 +87,39 @@ class ModelConfig:
                 raise UserError(
                     f"{name} must not be negative, got {getattr(self, name)}"
                 )
+
+    def for_model(self, model: str) -> Self:
+        """The same for another model: options that it has no use for are as if unset.
+
+        For settings that were not made with it in mind, such as a preset's.
+        """
+        unset = {name: getattr(ModelConfig, name) for name in self.unused(model)}
+        return replace(self, model=model, **unset)
+
+    def unused(self, model: str) -> list[str]:
+        """The options that ``model`` would ignore, of those that are not at default.
+
+        One that is not in ``MODEL_OPTIONS`` may use all.
+        """
+        options = {name for used in MODEL_OPTIONS.values() for name in used}
+        ignored = options - set(MODEL_OPTIONS.get(model, options))
+        if self.levels == 1:
+            ignored.add("upward")
+        return sorted(
+            name
+            for name in ignored
+            if getattr(self, name) != getattr(ModelConfig, name)
+        )
+
+    def check_used(self) -> None:
+        """Raises ``UserError`` if an option is set that the model would ignore."""
+        for name in self.unused(self.model):
+            users = [model for model, used in MODEL_OPTIONS.items() if name in used]
+            where = f"for {', '.join(users)}" if users else "for two levels"
+            raise UserError(
+                f"{self.model} with levels={self.levels} does not use {name}, which is "
+                f"{where}: leave it out (got {getattr(self, name)!r})"
+            )
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def bottoms_of(folder: Path) -> Path:
 
 
 def parse(argv: list[str]) -> Args:
-    first = cli.given(["preset", "resume", "env", "dataset"], argv)
+    chosen = ["preset", "resume", "env", "dataset", "model", "levels"]
+    first = cli.given(chosen, argv)
     if "resume" in first:
         return parse_resumed(argv, Path(first["resume"]))
     env = None if "dataset" in first else first.get("env", PENDULUM)
@@ -108,9 +109,9 @@ def parse(argv: list[str]) -> Args:
     default = Args(
         env=env,
         preset=name,
-        model=preset.model,
+        model=preset.model.for_model(first.get("model", preset.model.model)),
         train=preset.train,
-        top=preset.top,
+        top=TopConfig() if first.get("levels") == "1" else preset.top,
     )
     args: Args = tyro.cli(Args, description=__doc__, args=argv, default=default)
     if args.dataset and (args.env or args.env_kwargs):

@@ -57,6 +57,7 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         self.modalities = batches.distinct(modalities)
         self.config = replace(config or ModelConfig(), model=self.name)
+        self.config.check_used()
         self.own_networks = batches.known_names(networks or {}, self.modalities)
         self.objective = self.make_objective()
         self.generator = torch.Generator().manual_seed(seed)
@@ -124,9 +125,10 @@ class MultimodalVAE(nn.Module):
     ) -> Normal:
         """q(z_sigma | the available modalities), over (B, latent_dim).
 
-        ``sample`` draws the bottom latents instead of passing their means upward. A
-        row with nothing available gives the prior. Raises ``UserError`` for batches
-        that do not fit the modalities.
+        ``sample`` draws the bottom latents instead of passing their means upward, and
+        one expert a row of a mixture instead of its moments. A row with nothing
+        available gives the prior. Raises ``UserError`` for batches that do not fit the
+        modalities.
         """
         draws = self._draws(generator) if sample else None
         return self._posterior(batch, available, draws).normal()
@@ -248,18 +250,13 @@ class MultimodalVAE(nn.Module):
             bottom = self._bottom(name)
             encoded = repeated(bottom.encode(x), samples)
             codes[name] = bottom.code(encoded, upward)
-        return self.fuse(codes, seen.repeat(samples, 1), draws)
-
-    def fuse(
-        self, codes: dict[str, Tensor], available: Tensor, draws: Draws | None
-    ) -> Gaussian:
-        """Codes by name and availability (B, M) to a posterior (B, latent_dim)."""
-        return self.combine(self.fusion.messages(codes), available, draws)
+        messages = self.fusion.messages(codes)
+        return self.combine(messages, seen.repeat(samples, 1), draws)
 
     def combine(
         self, messages: dict[str, Any], available: Tensor, draws: Draws | None
     ) -> Gaussian:
-        """As ``fuse``, from the fusion's messages."""
+        """Messages of the fusion to a posterior, with ``available`` (B, M), bool."""
         if not messages:
             zeros = torch.zeros(len(available), self.latent_dim, device=self.device)
             return Gaussian(zeros, zeros)

@@ -4,16 +4,20 @@ import pytest
 from tiny import IMAGE, LABEL
 
 from nexus_rl import Modality, ModelConfig, Nexus, make_model
+from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.errors import UserError
-from nexus_rl.models import Nexus0
+from nexus_rl.models import MODELS, Nexus0
 from nexus_rl.networks import vector_networks
 
 PAIR = (IMAGE, LABEL)
 
 
-def test_names_choose_the_class() -> None:
-    assert type(make_model("nexus", PAIR, width=8)) is Nexus
-    assert type(make_model("nexus0", PAIR, width=8)) is Nexus0
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("name", MODELS)
+def test_names_choose_the_class(name: str, levels: int) -> None:
+    model = make_model(name, PAIR, width=8, levels=levels)
+    assert type(model) is MODELS[name]
+    assert (model.name, model.config.levels) == (name, levels)
 
 
 @pytest.mark.parametrize("kind", [Nexus, Nexus0])
@@ -45,7 +49,10 @@ def test_defaults_are_the_papers() -> None:
         ("nexus", PAIR, {"rho": float("nan")}, "rho must be a finite number"),
         ("nexus", PAIR, {"latent_dim": 0}, "latent_dim and width must be at least 1"),
         ("nexus", PAIR, {"width": 0}, "latent_dim and width must be at least 1"),
-        ("nexus", PAIR, {"beta": -1}, "beta .*must not be negative, got -1"),
+        ("nexus", PAIR, {"beta": -1}, "beta must not be negative, got -1"),
+        ("avae", PAIR, {"alpha": -1}, "alpha must not be negative, got -1"),
+        ("avae", PAIR, {"alpha": float("inf")}, "alpha must be a finite number"),
+        ("avae", PAIR, {"alpha": "x"}, "alpha must be a finite number, got 'x'"),
         ("nexus0", PAIR, {"fill": "nan"}, "unknown fill 'nan'"),
         (
             "nexus",
@@ -69,6 +76,54 @@ def test_what_cannot_be_made_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         make_model(name, modalities, **options)
+
+
+# -- Options that a model would ignore -----------------------------------------
+
+SET = {"rho": 0.3, "align": 0.2, "alpha": 0.4, "fill": "mask"}
+
+
+def test_every_model_says_which_options_it_uses() -> None:
+    assert MODEL_OPTIONS.keys() == MODELS.keys()
+    assert {option for used in MODEL_OPTIONS.values() for option in used} == set(SET)
+
+
+@pytest.mark.parametrize("option", SET)
+@pytest.mark.parametrize("name", MODELS)
+def test_options_are_used_or_refused(name: str, option: str) -> None:
+    if option in MODEL_OPTIONS[name]:
+        model = make_model(name, PAIR, width=8, **{option: SET[option]})
+        assert getattr(model.config, option) == SET[option]
+    else:
+        users = ", ".join(m for m, used in MODEL_OPTIONS.items() if option in used)
+        message = f"{name} with levels=2 does not use {option}, which is for {users}"
+        with pytest.raises(UserError, match=message):
+            make_model(name, PAIR, width=8, **{option: SET[option]})
+
+
+def test_one_level_has_nothing_to_pass_upward() -> None:
+    with pytest.raises(UserError, match="levels=1 does not use upward"):
+        make_model("nexus", PAIR, levels=1, upward="mean")
+
+
+def test_settings_made_for_one_model_may_serve_another() -> None:
+    """Presets are made for Nexus; what it alone uses is forgotten."""
+    config = ModelConfig(rho=0.5, align=3.0, beta=0.1, upward="mean")
+    assert config.for_model("mvae") == ModelConfig("mvae", beta=0.1, upward="mean")
+    assert config.for_model("nexus0") == ModelConfig(
+        "nexus0", rho=0.5, align=3.0, beta=0.1, upward="mean"
+    )
+
+
+def test_a_model_of_ones_own_may_use_every_option() -> None:
+    class Mine(Nexus):
+        name = "mine"
+
+    config = Mine(PAIR, ModelConfig(width=8, alpha=0.3, rho=0.3)).config
+    assert (config.model, config.alpha) == ("mine", 0.3)
+
+
+# -- Names ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["type", "keys", "float", "training"])

@@ -12,6 +12,7 @@ from tiny import CHOICES, IMAGE, LABEL, VECTOR, batch_of, make
 from torch import nn
 
 from nexus_rl import Modality, ModelConfig, Nexus, load_model, make_model
+from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.errors import UserError
 from nexus_rl.models import MODELS, MultimodalVAE, Nexus0
 from nexus_rl.networks import Networks
@@ -50,7 +51,9 @@ def folder(tmp_path: Path) -> Path:
 def test_round_trip(tmp_path: Path, choice: tuple[str, str], levels: int) -> None:
     name, fill = choice
     mods = (IMAGE, VECTOR, LABEL)
-    model = make(mods, name, fill=fill, levels=levels, rho=0.3, beta=0.7)
+    chosen = {"rho": 0.3, "align": 0.2, "alpha": 0.4, "fill": fill}
+    options = {option: chosen[option] for option in MODEL_OPTIONS[name]}
+    model = make(mods, name, levels=levels, beta=0.7, **options)
     model.save_pretrained(tmp_path)
     loaded = load_model(tmp_path)
     assert type(loaded) is type(model) is MODELS[name]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nexus_rl import Modality, make_model
 from nexus_rl.draws import Draws, seeded
-from nexus_rl.models import MultimodalVAE
+from nexus_rl.models import MODELS, MultimodalVAE
 
 IMAGE = Modality("image", (1, 8, 8), latent_dim=6, beta=0.5)
 VECTOR = Modality("vector", (5,), weight=2, top_weight=3, low=-1, high=3)
@@ -27,8 +27,7 @@ FOUR = (IMAGE, VECTOR, SOUND, LABEL)
 
 # Every model with every option that changes what stands in for a missing sensor.
 CHOICES = (
-    ("nexus", "zero"),
-    ("nexus0", "zero"),
+    *((name, "zero") for name in MODELS),
     ("nexus0", "learned"),
     ("nexus0", "mask"),
 )

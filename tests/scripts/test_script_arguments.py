@@ -59,3 +59,21 @@ def test_runs_from_before_formats_and_arguments_go_on(
     finished = pretrain(world, "--resume", "run")
     assert finished.code == 0, finished.said
     assert same_runs(world, staged)
+
+
+def test_presets_serve_models_with_fewer_options(pretrain_nexus: ModuleType) -> None:
+    """The environments' preset sets dropout and alignment, which are for Nexus."""
+    args = pretrain_nexus.parse(["--model", "mvae"])
+    assert (args.model.model, args.model.rho, args.model.align) == ("mvae", 0.1, 0)
+    assert args.model.beta == 0.1 and args.top.top_epochs == 40
+    args.model.check_used()
+    args = pretrain_nexus.parse(["--model", "mvae", "--rho", "0.5"])
+    with pytest.raises(UserError, match="does not use rho"):
+        args.model.check_used()
+    args = pretrain_nexus.parse([])
+    assert (args.model.model, args.model.rho, args.model.align) == ("nexus", 0.5, 3)
+
+
+def test_one_level_is_trained_in_one_stage(pretrain_nexus: ModuleType) -> None:
+    args = pretrain_nexus.parse(["--model", "mmvae", "--levels", "1"])
+    assert (args.model.levels, args.top.top_epochs) == (1, 0)
