@@ -29,7 +29,7 @@ masks = st.lists(
     st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=6
 ).map(torch.tensor)
 seeds = st.integers(0, 2**32)
-some = settings(max_examples=40, deadline=None)
+some = settings(max_examples=100, deadline=None)
 
 
 def spoil(batch: dict[str, Tensor], keep: Tensor, junk: float) -> dict[str, Tensor]:
@@ -89,9 +89,13 @@ def test_what_is_masked_does_not_reach_the_gradients(
     assert all(gradient.isfinite().all() for gradient in found[1].values())
 
 
+@pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("levels", [1, 2])
-def test_what_is_masked_does_not_reach_the_running_statistics(levels: int) -> None:
-    model = make(levels=levels).train()
+def test_what_is_masked_does_not_reach_the_running_statistics(
+    choice: tuple[str, str], levels: int
+) -> None:
+    name, fill = choice
+    model = make(name=name, fill=fill, levels=levels).train()
     mask = torch.rand(8, 4, generator=torch.Generator().manual_seed(0)) < 0.5
     model.posterior(spoil(batch_of(rows=8), mask, float("nan")), mask)
     assert all(statistic.isfinite().all() for statistic in model.buffers())
@@ -112,9 +116,12 @@ def test_a_row_without_sensors_is_the_prior(
         assert x.isfinite().all()
 
 
+@pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("levels", [1, 2])
-def test_an_empty_batch_dict_needs_only_the_number_of_rows(levels: int) -> None:
-    model = shared("nexus", "zero", levels)
+def test_an_empty_batch_dict_needs_only_the_number_of_rows(
+    choice: tuple[str, str], levels: int
+) -> None:
+    model = shared(*choice, levels)
     q = model.posterior({}, torch.zeros(3, 4))
     assert torch.equal(q.mean, torch.zeros(3, 4))
     assert torch.equal(q.stddev, torch.ones(3, 4))
