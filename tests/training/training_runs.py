@@ -44,9 +44,12 @@ def made_up(rows: int = 40, seed: int = 0) -> dict[str, Tensor]:
 
 
 def tiny_model(seed: int = 0, **options: Any) -> MultimodalVAE:
-    modalities = options.pop("modalities", MODALITIES)
+    name, modalities = (
+        options.pop("name", "nexus"),
+        options.pop("modalities", MODALITIES),
+    )
     return make_model(
-        "nexus", modalities, seed=seed, **{"latent_dim": 4, "width": 16, **options}
+        name, modalities, seed=seed, **{"latent_dim": 4, "width": 16, **options}
     )
 
 
