@@ -98,13 +98,14 @@ PRESETS: dict[str, Preset] = {
             "torque": _NUMBER,
         },
     ),
-    # The shooter.
+    # The shooter: many small things to see and to hear, so more of everything.
     "hyperhot": replace(
         _ENVIRONMENT,
-        model=replace(_ENVIRONMENT.model, latent_dim=24),
+        model=replace(_ENVIRONMENT.model, latent_dim=32, width=256),
+        train=replace(_ENVIRONMENT.train, batch_size=64, learning_rate=3e-3),
         sensors={
-            "image": {**_FRAMES, "latent_dim": 32},
-            "sound": {**_SOUND, "width": 128, "latent_dim": 16},
+            "image": {**_FRAMES, "width": 256, "latent_dim": 64, "beta": 0.01},
+            "sound": {**_SOUND, "width": 256, "latent_dim": 24, "weight": 1000},
         },
     ),
 }
