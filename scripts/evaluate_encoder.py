@@ -175,8 +175,12 @@ def plot(result: dict[str, Any]) -> bytes:
     pages = averaged(result)
     names = [page["given"].replace(", ", "\n") for page in pages]
     size = len(pages[0]["r2"])
-    figure = Figure(figsize=(4 + 1.2 * len(pages), 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[2, 1])
+    if len(pages) <= 7:  # side by side
+        figure = Figure(figsize=(4 + 1.2 * len(pages), 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[2, 1])
+    else:
+        figure = Figure(figsize=(0.8 * len(pages), 6), layout="constrained")
+        left, right = figure.subplots(2, 1)
     for k in range(size):
         place = [i + (k - (size - 1) / 2) * 0.8 / size for i in range(len(pages))]
         heights = [max(page["r2"][k], 0) for page in pages]
