@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import FOUR, IMAGE, LABEL, VECTOR, batch_of, make, shared, trainable
 
-from nexus_rl import Modality, TrainConfig, make_model, train
+from nexus_rl import Modality, TrainConfig, UserError, make_model, train
 from nexus_rl.draws import seeded
 from nexus_rl.modality import PAPER
 from nexus_rl.models import MODELS
@@ -106,6 +106,17 @@ def test_many_samples_are_those_of_many_calls(name: str) -> None:
     scale = expected.std(0) / 3000**0.5
     assert ((many.mean(0) - expected.mean(0)).abs() < 6 * scale + 1e-6).all()
     torch.testing.assert_close(many.std(0), expected.std(0), rtol=0.2, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"samples": 0}, {"samples": 2, "sample": False}])
+def test_samples_of_means_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="samples must be at least 1, and needs"):
+        shared("mmvae", "zero", 2).generate(batch_of(), **options)
+
+
+def test_one_level_has_no_bottom_posteriors() -> None:
+    with pytest.raises(UserError, match="two levels"):
+        shared("mvae", "zero", 1).bottom_posteriors(batch_of())
 
 
 def test_the_naive_vae_takes_a_missing_message_for_zeros() -> None:
