@@ -2,7 +2,8 @@
 
 Posteriors are Gaussian and nothing is importance-weighted, as in the released code, so
 that only the two choices differ. Its bugs (a sound expert that is never trained, sound
-terms that are left out) are not reproduced.
+terms that are left out) are not reproduced. The defaults of ``alpha`` are ours: the
+paper has no numbers.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ class MVAE(ExpertModel):
 
 
 class MMVAE(ExpertModel):
-    """Mixture of experts; each alone explains everything (Shi et al. 2019)."""
+    """Mixture of experts; each alone explains everything (Shi et al. 2019).
+
+    Several modalities are encoded by one of theirs a row, chosen at random, where
+    samples are asked for; otherwise by the Gaussian of the mixture's moments.
+    """
 
     name = "mmvae"
     fusion_kind = MixtureFusion
@@ -73,7 +78,7 @@ class MMVAE(ExpertModel):
 class MoPoE(ExpertModel):
     """Mixture of products of experts; every subset explains all (Sutter et al. 2021).
 
-    What is available is encoded by the product of its experts.
+    What is available is encoded by the product of its experts, without the prior.
     """
 
     name = "mopoe"
@@ -86,7 +91,7 @@ class MVTCAE(ExpertModel):
     """Product of experts, bounded total correlation (Hwang et al. 2021).
 
     ``alpha``, 0.9 by default, is from 0 (the prior regularises) to 1 (the single
-    posteriors do).
+    posteriors do). The prior is not among the experts.
     """
 
     name = "mvtcae"
@@ -111,7 +116,7 @@ class MMJSD(ExpertModel):
 class JMVAE(ExpertModel):
     """A joint encoder, and single ones that follow it (Suzuki et al. 2016).
 
-    ``alpha``, 0.1 by default, weighs how closely.
+    ``alpha``, 0.1 by default, weighs how closely, without warm-up.
     """
 
     name = "jmvae"
@@ -125,8 +130,8 @@ class JMVAE(ExpertModel):
 class AVAE(ExpertModel):
     """A VAE a modality, with posteriors alike (paper, Eq. 6 to 8; any number of them).
 
-    ``alpha``, 1 by default, weighs the symmetric divergences. Several modalities are
-    encoded by one of theirs, chosen at random.
+    ``alpha``, 1 by default, weighs the symmetric divergences of all pairs, without
+    warm-up. Several modalities are encoded as by MMVAE.
     """
 
     name = "avae"

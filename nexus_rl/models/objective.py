@@ -54,7 +54,8 @@ class Objective:
     def between(self, posteriors: list[Gaussian]) -> list[Term]:
         """Loss terms between the posteriors of all passes.
 
-        Those that are a KL divergence get the weight of the model's, too.
+        Those with ``is_kl`` are scaled like the model's divergence from the prior, by
+        beta and the warm-up.
         """
         return []
 
