@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nexus_rl.config import TrainConfig
+from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json, write_atomic, write_json
 from nexus_rl.models.core import MultimodalVAE
@@ -141,6 +141,8 @@ class RunFolder:
         now, then = json.loads(json.dumps(trained)), run.get("trained", {})
         for modality in [*now.get("modalities", ()), *then.get("modalities", ())]:
             modality.pop("format", None)  # changes no number; older runs do not say
+        if "model" in then:  # options that are newer than the run were as by default
+            then["model"] = asdict(ModelConfig()) | then["model"]
         for part in then:
             if now.get(part) != then[part]:
                 raise UserError(

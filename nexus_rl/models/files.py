@@ -95,6 +95,7 @@ def _rebuild(
             "again, e.g. load_model(folder, networks={...})"
         )
     config = ModelConfig(**description["model"])
+    config = config.for_model(config.model)  # older models kept options without use
     modalities = [Modality(**modality) for modality in description["modalities"]]
     kind = choose(config.model, MODELS, "model")
     model = kind(modalities, config, networks=networks)

@@ -63,6 +63,14 @@ def test_round_trip(tmp_path: Path, choice: tuple[str, str], levels: int) -> Non
     assert_same(model, loaded, batch_of(mods))
 
 
+def test_options_without_use_do_not_keep_a_model_from_loading(folder: Path) -> None:
+    """They were kept, and ignored, before they were refused."""
+    description = json.loads((folder / "config.json").read_text())
+    description["model"]["fill"] = "mask"
+    (folder / "config.json").write_text(json.dumps(description))
+    assert load_model(folder).config.fill == "zero"
+
+
 def test_two_files_suffice_wherever_they_are(folder: Path, tmp_path: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors"}
     elsewhere = shutil.copytree(folder, tmp_path / "else" / "where")
