@@ -74,9 +74,7 @@ def test_every_run_leaves_a_report_and_the_table_is_made_of_them(made: Path) -> 
     (line,) = [x for x in page.splitlines() if x.startswith("| Nexus, 2 levels | 2 |")]
     assert f"| {100 * mean:.1f} ± " in line
     (record,) = [
-        each
-        for each in read(made / "results/table2.json")
-        if each["row"] == "nexus_2"
+        each for each in read(made / "results/table2.json") if each["row"] == "nexus_2"
     ]
     joint = {each["kind"]: each["accuracy"] for each in record["kinds"]}["joint"]
     assert joint["mean"] == pytest.approx(mean)
