@@ -8,9 +8,9 @@ from typing import Any
 from nexus_rl.config import ModelConfig
 from nexus_rl.errors import choose
 from nexus_rl.modality import Modality
-from nexus_rl.models import baselines
+from nexus_rl.models.baselines import BASELINES
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.models.fusion import ConcatFusion, MeanFusion
+from nexus_rl.models.fusion import ConcatFusion, MeanFusion, MessageFusion
 from nexus_rl.models.losses import Loss
 from nexus_rl.models.objective import ForcedPerceptualDropout, Objective
 from nexus_rl.networks import Builder
@@ -23,7 +23,7 @@ class Nexus(MultimodalVAE):
 
     name = "nexus"
 
-    def make_fusion(self, code_dims: dict[str, int]) -> MeanFusion:
+    def make_fusion(self, code_dims: dict[str, int]) -> MessageFusion:
         return MeanFusion(code_dims, self.config.latent_dim, self.config.width)
 
     def make_objective(self) -> Objective:
@@ -35,20 +35,13 @@ class Nexus0(Nexus):
 
     name = "nexus0"
 
-    def make_fusion(  # type: ignore[override]
-        self, code_dims: dict[str, int]
-    ) -> ConcatFusion:
+    def make_fusion(self, code_dims: dict[str, int]) -> MessageFusion:
         config = self.config
         return ConcatFusion(code_dims, config.latent_dim, config.width, config.fill)
 
 
 MODELS: dict[str, type[MultimodalVAE]] = {
-    model.name: model
-    for model in (
-        *(Nexus, Nexus0, baselines.MVAE, baselines.MMVAE, baselines.MoPoE),
-        *(baselines.MVTCAE, baselines.MMJSD, baselines.JMVAE, baselines.AVAE),
-        baselines.VAE,
-    )
+    model.name: model for model in (Nexus, Nexus0, *BASELINES)
 }
 
 

@@ -155,3 +155,6 @@ class VAE(MultimodalVAE):
 
     def make_objective(self) -> Objective:
         return objectives.Everything()
+
+
+BASELINES = (MVAE, MMVAE, MoPoE, MVTCAE, MMJSD, JMVAE, AVAE, VAE)

@@ -124,12 +124,10 @@ class BottomVAE(Bottom):
 
     def _fixed_output(self, down: Tensor) -> Tensor:
         """The decoder's output, without gradient or statistics for the decoder."""
-        fixed = {
-            name: value.detach() for name, value in self.decoder.state_dict().items()
-        }
         training = self.decoder.training
         self.decoder.eval()
-        raw: Tensor = functional_call(self.decoder, fixed, (down,))
+        # A state dict's tensors are detached.
+        raw: Tensor = functional_call(self.decoder, self.decoder.state_dict(), (down,))
         self.decoder.train(training)
         return self._activate(raw)
 
