@@ -65,7 +65,7 @@ MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. In
 italics what the paper reports for 100 epochs of one stage, measured with its own \
 classifiers and autoencoders. Models of two levels are trained in two stages, each of \
 the epochs given, on bottoms that all share; those of one level end to end. The KL \
-weights rise over the first fifth of a stage, as over 20 of the paper's 100 epochs."""
+weights rise over the first 20 epochs of a stage, as in the paper's code."""
 
 FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
 with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \

@@ -56,15 +56,8 @@ class Run:
 
     @property
     def train(self) -> TrainConfig:
-        """How it is trained, in one stage.
-
-        With fewer epochs than the preset's, the KL warm-up takes the same share.
-        """
-        settings = self.preset.train
-        warmup = settings.warmup_epochs * self.epochs // settings.epochs
-        return replace(
-            settings, seed=self.seed, epochs=self.epochs, warmup_epochs=warmup
-        )
+        """How it is trained, in one stage."""
+        return replace(self.preset.train, seed=self.seed, epochs=self.epochs)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides its numbers, for JSON."""

@@ -82,8 +82,6 @@ def test_a_run_says_everything_that_decides_its_numbers() -> None:
     told = run.describe()
     assert told["model"]["rho"] == 0.4
     assert told["train"]["epochs"] == 2 and told["train"]["seed"] == 3
-    assert told["train"]["warmup_epochs"] == 0  # 20 of 100 epochs, in proportion
-    assert replace(run, epochs=10).train.warmup_epochs == 2
     assert run.name == "world_nexus_2_seed3_epochs2"
 
 
