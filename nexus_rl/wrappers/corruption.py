@@ -74,6 +74,11 @@ class SensorCorruption(
         RecordConstructorArgs.__init__(self, **recorded(arguments), announced=announced)
         corruptions, schedule = restored(corruptions), restored(schedule)
         gym.Wrapper.__init__(self, env)
+        if not isinstance(corruptions, Mapping):
+            raise UserError(
+                f"corruptions must be a dict by sensor, such as "
+                f'{{"image": Gaussian(0.1)}}, got {corruptions!r}'
+            )
         self._boxes = sensor_boxes(env.observation_space, corruptions.keys())
         for name, box in self._boxes.items():
             if not isinstance(corruptions[name], Corruption):

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError
+from nexus_rl.wrappers.checks import check_count, check_number
 from nexus_rl.wrappers.masking import span
 from nexus_rl.wrappers.schedules import Generator
 
@@ -60,8 +61,9 @@ class Gaussian(Corruption):
     scale: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale < np.inf:
-            raise UserError(f"scale must be finite and not negative, got {self.scale}")
+        check_number("scale", self.scale)
+        if self.scale < 0:
+            raise UserError(f"scale must not be negative, got {self.scale}")
 
     def apply(self, fault: Fault, box: spaces.Box, rng: Generator) -> Array:
         noise = rng.standard_normal(box.shape)
@@ -79,8 +81,7 @@ class Drift(Corruption):
     rate: float
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.rate):
-            raise UserError(f"rate must be finite, got {self.rate}")
+        check_number("rate", self.rate)
 
     def apply(self, fault: Fault, box: spaces.Box, rng: Generator) -> Array:
         offset = self.rate * (fault.step + 1) * _range(box)
@@ -100,6 +101,7 @@ class Occlusion(Corruption):
     area: float
 
     def __post_init__(self) -> None:
+        check_number("area", self.area)
         if not 0.0 <= self.area <= 1.0:
             raise UserError(f"area must lie in [0, 1], got {self.area}")
 
@@ -144,8 +146,7 @@ class Delay(Corruption):
     steps: int
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"Delay needs at least one step, got {self.steps}")
+        check_count("steps", self.steps, 1)
 
     @property
     def memory(self) -> int:  # type: ignore[override]
@@ -167,8 +168,7 @@ class Lie(Corruption):
     memory: int = 257
 
     def __post_init__(self) -> None:
-        if self.memory < 2:
-            raise UserError(f"Lie needs a memory of at least 2, got {self.memory}")
+        check_count("memory", self.memory, 2)
 
     def apply(self, fault: Fault, box: spaces.Box, rng: Generator) -> Array:
         return fault.past[int(rng.integers(max(len(fault.past) - 1, 1)))]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, TypedDict, Unpack, cast, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.wrappers.schedules import Available, Generator, Markov, as_names
+from nexus_rl.wrappers.checks import as_names, check_count
+from nexus_rl.wrappers.schedules import Available, Generator, Markov
 from nexus_rl.wrappers.timetable import Schedules, Timetable
 
 Fill = Literal["zero", "hold", "noise"]
@@ -52,15 +53,17 @@ class Masker:
         space: spaces.Space[Any],
         schedule: Schedules,
         fill: Fill,
-        **options: Unpack[DropoutOptions],
+        *,
+        min_available: int = 1,
+        sensors: Collection[str] | None = None,
+        stack: int | Mapping[str, int] = 1,
     ) -> None:
         choose(fill, dict.fromkeys(get_args(Fill)), "fill")
-        sensors = options.get("sensors")
         self._boxes = sensor_boxes(space, sensors)
         self.sensors = tuple(self._boxes)
         self.fill = fill
-        self.min_available = options.get("min_available", 1)
-        self.stack = _stack_sizes(options.get("stack", 1), self.sensors)
+        self.min_available = min_available
+        self.stack = _stack_sizes(stack, self.sensors)
         self.told = MASK in dict_entries(space)
         if self.told and self.sensors != told_sensors(space):
             raise UserError(
@@ -73,7 +76,8 @@ class Masker:
         self._check()
 
     def _check(self) -> None:
-        if not 0 <= self.min_available <= len(self.sensors):
+        check_count("min_available", self.min_available, 0)
+        if self.min_available > len(self.sensors):
             raise UserError(
                 f"min_available must lie in [0, {len(self.sensors)}], the number of "
                 f"sensors, got {self.min_available}"
@@ -195,6 +199,8 @@ def sensor_boxes(
                 f"sensor {name!r} must be a Box, got {box}; leave it out of `sensors`"
             )
         boxes[name] = box
+    if not boxes:
+        raise UserError(f"no sensors: observations are {space}, sensors {chosen}")
     return boxes
 
 
@@ -205,8 +211,7 @@ def _stack_sizes(
     sizes = stack if isinstance(stack, Mapping) else dict.fromkeys(sensors, stack)
     for name, size in sizes.items():
         choose(name, dict.fromkeys(sensors), "sensor")
-        if size < 1:
-            raise UserError(f"the stack of {name!r} must be at least 1, got {size}")
+        check_count(f"the stack of {name!r}", size, 1)
     return np.array([sizes.get(name, 1) for name in sensors], np.int64)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
+from nexus_rl.errors import UserError
 from nexus_rl.wrappers.masking import (
     BURSTS,
     MASK,
@@ -47,6 +48,11 @@ class VecSensorDropout(VecEnvWrapper):
         fill: Fill = "zero",
         **options: Unpack[DropoutOptions],
     ) -> None:
+        if not isinstance(venv, VecEnv):
+            raise UserError(
+                f"expected a VecEnv of Stable-Baselines3, got {venv!r}; SensorDropout "
+                "wraps a single environment, VectorSensorDropout Gymnasium's vectors"
+            )
         self._maskers = Maskers(
             Masker(venv.observation_space, schedule, fill, **options)
             for _ in range(venv.num_envs)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nexus_rl.errors import UserError, choose
+from nexus_rl.errors import UserError
+from nexus_rl.wrappers.checks import (
+    as_names,
+    check_count,
+    check_keys,
+    check_names,
+    check_number,
+    check_probability,
+)
 
 Available = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
@@ -54,7 +62,7 @@ class Fixed(Schedule):
     available: Collection[str]
 
     def check(self, sensors: tuple[str, ...]) -> None:
-        _check_names(self.available, sensors)
+        check_names(self.available, sensors)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         return _members(self.available, moment.sensors)
@@ -71,10 +79,10 @@ class Bernoulli(Schedule):
     missing: Probability = 0.2
 
     def __post_init__(self) -> None:
-        _check_probability("missing", self.missing)
+        check_probability("missing", self.missing)
 
     def check(self, sensors: tuple[str, ...]) -> None:
-        _check_names(self.missing, sensors)
+        check_keys(self.missing, sensors)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         missing = _per_sensor(self.missing, moment.sensors, 0.0)
@@ -104,12 +112,12 @@ class Markov(Schedule):
     recover: Probability = 0.2
 
     def __post_init__(self) -> None:
-        _check_probability("fail", self.fail)
-        _check_probability("recover", self.recover)
+        check_probability("fail", self.fail)
+        check_probability("recover", self.recover)
 
     def check(self, sensors: tuple[str, ...]) -> None:
-        _check_names(self.fail, sensors)
-        _check_names(self.recover, sensors)
+        check_keys(self.fail, sensors)
+        check_keys(self.recover, sensors)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         fail = _per_sensor(self.fail, moment.sensors, 0.0)
@@ -123,7 +131,8 @@ class _Group(Schedule):
     sensors: Collection[str] | None
 
     def check(self, sensors: tuple[str, ...]) -> None:
-        _check_names(self.sensors, sensors)
+        if self.sensors is not None:
+            check_names(self.sensors, sensors)
 
     def _without_group(self, moment: Moment, out: bool | Available) -> Available:
         return ~(_members(self.sensors, moment.sensors) & out)
@@ -142,8 +151,8 @@ class CommonCause(_Group):
     sensors: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        _check_probability("rate", self.rate)
-        _check_probability("recover", self.recover)
+        check_probability("rate", self.rate)
+        check_probability("recover", self.recover)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         # All share one number, so the members of the group stay in step.
@@ -166,8 +175,11 @@ class Periodic(_Group):
     phase: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.length <= self.period or self.period < 1:
-            raise UserError(f"need period >= 1, length in [0, period] in {self}")
+        check_count("period", self.period, 1)
+        check_count("length", self.length, 0)
+        check_number("phase", self.phase)
+        if self.length > self.period:
+            raise UserError(f"length must not be longer than period in {self}")
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         out = (moment.step - self.phase) % self.period < self.length
@@ -186,8 +198,8 @@ class Window(_Group):
     sensors: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        if min(self.start, self.length) < 0:
-            raise UserError(f"start and length must not be negative in {self}")
+        check_count("start", self.start, 0)
+        check_count("length", self.length, 0)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         out = self.start <= moment.step < self.start + self.length
@@ -204,9 +216,14 @@ class Scripted(Schedule):
     available: ArrayLike
 
     def __post_init__(self) -> None:
-        rows = np.asarray(self.available)
+        try:
+            rows = np.asarray(self.available)
+        except ValueError:  # rows of different lengths
+            rows = np.empty(0)
         if rows.ndim != 2 or rows.size == 0 or not np.isin(rows, (0, 1)).all():
-            raise UserError(f"a script is (T, M) zeros and ones, got {rows!r}")
+            raise UserError(
+                f"a script is (T, M) zeros and ones, got {self.available!r}"
+            )
         # Tuples cannot change afterwards, and compare to one truth value.
         script = tuple(map(tuple, rows.astype(bool).tolist()))
         object.__setattr__(self, "available", script)
@@ -239,12 +256,18 @@ class Curriculum(Schedule):
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps must be at least 1, got {self.steps}")
+        check_count("steps", self.steps, 1)
+        check_number("start", self.start)
+        check_number("end", self.end)
+        if not callable(self.make):
+            raise UserError(f"make must be a function of a level, got {self.make!r}")
 
     def check(self, sensors: tuple[str, ...]) -> None:
         for level in (self.start, self.end):
-            self.make(level).check(sensors)
+            made: object = self.make(level)
+            if not isinstance(made, Schedule):
+                raise UserError(f"make must give a Schedule, gave {made!r}")
+            made.check(sensors)
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         done = min(moment.total / self.steps, 1.0)
@@ -264,25 +287,6 @@ def _next_state(
         down = np.where(before, fail, 1.0 - recover)
     there: Available = drawn >= down
     return there
-
-
-def as_names(names: Iterable[str]) -> tuple[str, ...]:
-    """A tuple of names; a lone string is one name."""
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _check_names(
-    names: Probability | Collection[str] | None, sensors: tuple[str, ...]
-) -> None:
-    """Raise ``UserError`` where sensors are named (or the keys) that do not exist."""
-    for name in as_names(names) if isinstance(names, Collection) else ():
-        choose(name, dict.fromkeys(sensors), "sensor")
-
-
-def _check_probability(what: str, value: Probability) -> None:
-    values = value.values() if isinstance(value, Mapping) else [value]
-    if not all(0.0 <= probability <= 1.0 for probability in values):
-        raise UserError(f"{what} must be a probability in [0, 1], got {value!r}")
 
 
 def _per_sensor(value: Probability, sensors: Sequence[str], default: float) -> Numbers:

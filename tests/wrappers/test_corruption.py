@@ -232,6 +232,8 @@ def bare_mask():
     [
         (lambda: SensorCorruption(Toy(), {"imago": Frozen()}), "mean 'image'"),
         (lambda: SensorCorruption(Toy(), {"image": 0.1}), "expected a Corruption"),
+        (lambda: SensorCorruption(Toy(), Gaussian(0.1)), "must be a dict by sensor"),
+        (lambda: SensorCorruption(Toy(), {}), "no sensors"),
         (lambda: SensorCorruption(Toy(), {"sound": Occlusion(0.5)}), "covers images"),
         (
             lambda: SensorCorruption(Toy(), {"image": Frozen()}, Window(0, 1, "sound")),
@@ -248,7 +250,7 @@ def bare_mask():
             "SensorDropout around an announced corruption",
         ),
         (lambda: Occlusion(1.5), r"\[0, 1\]"),
-        (lambda: Delay(0), "at least one step"),
+        (lambda: Delay(0), "at least 1"),
         (lambda: Lie(1), "at least 2"),
     ],
 )

@@ -13,7 +13,6 @@ from dropout_world import (
     FILLS,
     SENSORS,
     Toy,
-    make_toy,
     masks,
     one_episode,
     rollout,
@@ -26,7 +25,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from nexus_rl.errors import UserError
 from nexus_rl.wrappers import (
     Bernoulli,
     Fixed,
@@ -269,41 +267,3 @@ def test_importing_the_wrappers_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "set()"
-
-
-UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,))
-WIDE = spaces.Box(-1.7e308, 1.7e308, (2,), np.float64)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: SensorDropout(Toy(), fill="mean"), "unknown fill 'mean'"),
-        (lambda: SensorDropout(Toy(), min_available=4), r"lie in \[0, 3\]"),
-        (lambda: SensorDropout(Toy(), min_available=-1), "min_available"),
-        (lambda: SensorDropout(Toy(), sensors=["imago"]), "mean 'image'"),
-        (lambda: SensorDropout(Toy(), stack={"imago": 2}), "mean 'image'"),
-        (lambda: SensorDropout(Toy(), stack=0), "at least 1"),
-        (lambda: SensorDropout(Toy(), {"image": 0.5}), "expected a Schedule"),
-        (lambda: SensorDropout(Toy(), 0.5), "expected a Schedule"),
-        (lambda: SensorDropout(Toy(), [Markov]), "expected a Schedule"),
-        (lambda: SensorDropout(SensorDropout(Toy()), sensors="touch"), "leave out"),
-        (lambda: SensorDropout(SensorDropout(Toy(), sensors="touch")), r"ted \(3,\)"),
-        (lambda: SensorDropout(gym.make("CartPole-v1")), "must be a Dict"),
-        (
-            lambda: SensorDropout(make_toy({"label": spaces.Discrete(3)})),
-            "'label' must be a Box",
-        ),
-        (
-            lambda: SensorDropout(make_toy({"speed": UNBOUNDED}), fill="noise"),
-            "no finite bounds",
-        ),
-        (
-            lambda: SensorDropout(make_toy({"speed": WIDE}), fill="noise"),
-            "no finite bounds",
-        ),
-    ],
-)
-def test_errors_say_what_is_wrong(make, message):
-    with pytest.raises(UserError, match=message):
-        make()

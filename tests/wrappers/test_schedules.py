@@ -168,7 +168,7 @@ def test_taking_a_child_leaves_the_generator_as_it_was():
         (lambda: Markov(fail=-1), "fail must"),
         (lambda: Markov(recover=2), "recover must"),
         (lambda: CommonCause(rate=3), "rate must"),
-        (lambda: Window(-1, 3), "negative"),
+        (lambda: Window(-1, 3), "start must be .* at least 0"),
         (lambda: Periodic(0, 0), "period"),
         (lambda: Periodic(3, 4), "length"),
         (lambda: Scripted([1, 0, 1]), r"\(T, M\)"),
