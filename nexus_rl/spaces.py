@@ -58,6 +58,8 @@ def modalities_from_space(
     image image (2, 60, 60) 0.0 1.0 64
     """
     entries = sensors_of(space)
+    if not entries:
+        raise UserError(f"observations hold no sensor: {space}")
     for name, fields in overrides.items():
         choose(name, entries, "sensor")
         for field in fields:
@@ -201,6 +203,8 @@ def _values(space: Space) -> _Values:
         return _Values((int(space.n),), classes=True)
     if not isinstance(space, spaces.Box):
         raise ValueError("a sensor must be a Box or Discrete; flatten it to a Box")
+    if 0 in space.shape:
+        raise ValueError("it has no entries; leave it out of the observations")
     low, high = float(space.low.min()), float(space.high.max())
     if space.dtype == np.uint8:
         if (low, high) != (0.0, 255.0):
@@ -269,7 +273,7 @@ def _describe(modality: Modality) -> str:
 
 
 def _show(space: Space) -> str:
-    if not isinstance(space, spaces.Box):
+    if not isinstance(space, spaces.Box) or 0 in space.shape:
         return str(space)
     return f"{space.dtype} {space.shape} in [{space.low.min():g}, {space.high.max():g}]"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -128,6 +129,8 @@ class Encoder:
         names = tuple(sensors) if columns is None else tuple(columns)
         for name in names:
             choose(name, sensors, "sensor")
+        if len({*names}) < len(names):
+            raise UserError(f"columns name a sensor twice: {', '.join(names)}")
         if mask.shape != (len(names),):
             raise UserError(
                 f"{MASK!r} has shape {mask.shape}, but {len(names)} sensors: "
@@ -253,6 +256,8 @@ def _take(model: str | Path | MultimodalVAE, device: str | None) -> MultimodalVA
         if device is not None:
             raise UserError("device is for models from a folder; move yours with .to()")
         return model
+    if not isinstance(model, str | PathLike):
+        raise UserError(f"expected a model or the folder of one, got {model!r}")
     with _one_thread_in_workers():
         loaded = load_model(model, device=str(resolve_device(device or "cpu")))
     return loaded.requires_grad_(False)

@@ -176,6 +176,8 @@ def test_columns_name_the_sensors_of_the_mask(folder):
         NexusObservation(Two(), folder)
     with pytest.raises(UserError, match="unknown sensor 'imag'"):
         NexusObservation(Two(), folder, columns=["imag", "sound"])
+    with pytest.raises(UserError, match="columns name a sensor twice: image, image"):
+        NexusObservation(Two(), folder, columns=["image", "image"])
     with pytest.raises(UserError, match="no 'available'"):
         Encoder(FLAKY, spaces.Dict([*SENSED.items()]), columns=[])
 
@@ -190,6 +192,8 @@ def test_wrong_arguments_are_refused(folder, tmp_path):
         NexusObservation(Flaky(), folder, device="abacus")
     with pytest.raises(UserError, match="no model description"):
         NexusObservation(Flaky(), tmp_path)
+    with pytest.raises(UserError, match="a model or the folder of one, got None"):
+        NexusObservation(Flaky(), None)
     with pytest.raises(UserError, match=r"image .* image \(1, 4, 4\).*\(2, 16, 16\)"):
         NexusObservation(pendulum(), folder)
 

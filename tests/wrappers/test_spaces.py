@@ -65,6 +65,7 @@ def test_overrides_change_fields_and_name_the_kind():
         (spaces.Box(0, 255, (16, 16), np.uint8), r"image\[None\]"),
         (spaces.Box(0, 1, (2, 2, 2, 2)), "reshape it"),
         (spaces.Box(0, 1, ()), "reshape it"),
+        (spaces.Box(0, 1, (0,)), "no entries"),
         (spaces.Box(0, 1, (2, 8, 8)), "name the kind"),
         (spaces.Box(0, 1, (2, 8, 8), np.uint8), "bounds 0 and 255"),
         (spaces.Box(0, np.inf, (3,)), "TransformObservation"),
@@ -83,6 +84,8 @@ def test_other_sensors_are_refused_with_advice(space, advice):
 def test_observations_must_be_a_dict():
     with pytest.raises(UserError, match="must be a Dict, one key a sensor, got Box"):
         modalities_from_space(IMAGE)
+    with pytest.raises(UserError, match="hold no sensor"):
+        modalities_from_space(dict_of(available=spaces.Box(0, 1, (1,))))
     with pytest.raises(UserError, match="must be a Dict"):
         check_fit(model_for(Flaky.observation_space), IMAGE)
 
