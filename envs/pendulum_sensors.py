@@ -99,9 +99,9 @@ def camera(size: int, binary: bool = False) -> Camera:
     Raises ``ValueError`` unless ``size`` is an integer of at least 16, below which the
     rod is thinner than a pixel.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 16:
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 16:
         raise ValueError(f"image_size must be an integer of at least 16, got {size!r}")
-    return Camera(size, binary=binary)
+    return Camera(int(size), binary=binary)
 
 
 def hear(theta: Numbers, omega: Numbers) -> tuple[FloatArray, FloatArray]:

@@ -97,6 +97,17 @@ def test_impossible_states_are_refused(state):
         MultimodalPendulum(image_size=16).reset(options={"state": state})
 
 
+@pytest.mark.parametrize("size", [15, 16.0, "16", True, np.inf])
+def test_impossible_picture_sizes_are_refused(size):
+    with pytest.raises(ValueError, match="image_size must be an integer of at least"):
+        MultimodalPendulum(image_size=size)
+
+
+def test_a_picture_size_may_be_a_numpy_integer():
+    env = MultimodalPendulum(image_size=np.int64(16))
+    assert env.reset(seed=0)[0]["image"].shape == (2, 16, 16)
+
+
 @settings(deadline=None)
 @given(theta=angles, omega=st.floats(-6.0, 6.0), published=st.booleans())
 def test_observe_equals_a_step_without_torque(theta, omega, published):
