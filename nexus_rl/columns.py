@@ -59,10 +59,18 @@ def bottom_posteriors(model: MultimodalVAE, columns: Columns) -> Columns:
         result[modality.name] = tuple(
             torch.cat([part[k] for part in parts]) for k in range(2)
         )
-        if modality.top_likelihood == "categorical":  # it compares with the data
-            result[modality.name] += (columns[modality.name],)
     model.train(training)
     return result
+
+
+def beside_data(model: MultimodalVAE, posteriors: Columns, columns: Columns) -> Columns:
+    """The posteriors, and the data of modalities whose top term compares with them."""
+    return {
+        m.name: (*posteriors[m.name], columns[m.name])
+        if m.top_likelihood == "categorical"
+        else posteriors[m.name]
+        for m in model.modalities
+    }
 
 
 def check(model: MultimodalVAE, columns: Columns, config: TrainConfig) -> None:

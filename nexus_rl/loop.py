@@ -55,6 +55,7 @@ class Loop:
         folder: RunFolder | None,
         classes: Sequence[str],
         resume: bool,
+        posteriors: Callable[[int], cols.Columns] | None = None,
     ) -> None:
         self.config, self.classes = config, classes
         self.folder = folder if rank() == 0 else None  # one process writes
@@ -64,8 +65,10 @@ class Loop:
         if state is not None:  # first: cached posteriors depend on it
             model.load_state_dict(state["model"])
         self.data = columns
-        if config.stage == "top":
-            columns = cols.bottom_posteriors(model, columns)
+        self.posteriors = posteriors
+        if config.stage == "top" and posteriors is None:
+            found = cols.bottom_posteriors(model, columns)
+            columns = cols.beside_data(model, found, columns)
         self.columns = cols.to(columns, self.device)
         self.train_rows, self.validation_rows = split_rows(
             cols.rows_of(columns), config.seed, config.validation_fraction
@@ -99,6 +102,9 @@ class Loop:
         self.order = self.train_rows[permutation]
         self.noise = seeded(seed, NOISE, self.epoch, device=self.device)
         self.step = self.seen = 0
+        if self.posteriors is not None and self.epoch <= self.config.epochs:
+            found = cols.beside_data(self.model, self.posteriors(self.epoch), self.data)
+            self.columns = cols.to(found, self.device)
         self.names: list[str] = []
         self.sums = torch.zeros((), dtype=torch.float64, device=self.device)
 

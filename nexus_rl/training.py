@@ -13,6 +13,7 @@ from nexus_rl import columns as cols
 from nexus_rl.config import TrainConfig
 from nexus_rl.data.dataset import Dataset
 from nexus_rl.distributed import rank
+from nexus_rl.errors import UserError
 from nexus_rl.loop import DivergenceError, Loop, TrainResult
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.files import describe
@@ -33,6 +34,7 @@ def train(
     progress: bool = False,
     notes: dict[str, Any] | None = None,
     on_epoch: Callable[[Record], object] | None = None,
+    posteriors: Callable[[int], cols.Columns] | None = None,
 ) -> TrainResult:
     """Trains ``model`` in place on complete data, as the paper does (section 6.1).
 
@@ -40,7 +42,9 @@ def train(
     With ``out``, checkpoints, logs, pictures and ``notes`` are kept in that folder,
     Ctrl-C saves and returns, and ``resume`` continues a run exactly. ``progress``
     shows a bar; ``on_epoch`` gets each epoch's record. Under ``torchrun`` the
-    processes share each batch.
+    processes share each batch. In stage "top", ``posteriors`` may give the bottoms'
+    posteriors that an epoch (from 1) is trained on, a (mean, logvar) pair a modality,
+    instead of those of the model's own bottoms.
 
     Raises ``UserError`` for data that do not fit, a folder that holds another run, or
     a full disk, and ``DivergenceError`` when a loss term is no longer finite; the last
@@ -50,6 +54,8 @@ def train(
     columns: cols.Columns = dict(data.train if isinstance(data, Dataset) else data)
     classes = data.classes if isinstance(data, Dataset) else ()
     cols.check(model, columns, config)
+    if posteriors is not None and config.stage != "top":
+        raise UserError(f"posteriors are for stage 'top', not {config.stage!r}")
     resolve_device(config.device)  # refused before a folder is made
     folder = RunFolder(out) if out is not None else None
     if folder is not None and rank() == 0:
@@ -62,7 +68,7 @@ def train(
         _trainable(model, config.stage),
         stoppable() if out is not None else contextlib.nullcontext(StopFlag()) as stop,
     ):
-        loop = Loop(model, columns, config, folder, classes, resume)
+        loop = Loop(model, columns, config, folder, classes, resume, posteriors)
         return loop.run(stop, progress, on_epoch)
 
 

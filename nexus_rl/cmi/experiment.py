@@ -1,19 +1,27 @@
 """Runs of an experiment: one model each, trained in stages and measured once.
 
 With two levels the bottoms are trained once a dataset, preset and seed, and shared by
-every top level on them. A run that was interrupted goes on where it was.
+every top level on them. A top level follows them: its epoch k is trained on the
+bottoms' posteriors after their epoch k, as in joint training, where they still tell
+much of the data when the top level begins. A run that was interrupted goes on where it
+was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save
+
+from nexus_rl import columns as cols
 from nexus_rl.config import TrainConfig
 from nexus_rl.data.dataset import Dataset
+from nexus_rl.files import write_atomic
 from nexus_rl.modality import Modality
 from nexus_rl.models import MultimodalVAE, make_model
 from nexus_rl.models.files import load_model
@@ -76,7 +84,25 @@ def train_bottoms(
     config = replace(run.train, stage="bottom", device=device)
     # The top level is not trained here: any two-level model has these bottoms.
     model = make_model("nexus", run_modalities(run, dataset), seed=run.seed)
-    return _trained(model, dataset, config, folder / "bottoms" / run.bottoms, progress)
+
+    def keep(record: Mapping[str, float]) -> None:
+        found = cols.bottom_posteriors(model, dataset.train)
+        content = save(
+            {
+                f"{name}.{part}": tensor.cpu().contiguous()
+                for name, pair in found.items()
+                for part, tensor in zip(PARTS, pair, strict=True)
+            }
+        )
+        write_atomic(_posteriors_path(run, folder, int(record["epoch"])), content)
+
+    own = folder / "bottoms" / run.bottoms
+    if any(
+        not _posteriors_path(run, folder, record["epoch"]).exists()
+        for record in _finished(own)
+    ):
+        RunFolder(own).clear()  # killed just before it could write the posteriors
+    return _trained(model, dataset, config, own, progress, on_epoch=keep)
 
 
 def train_model(
@@ -91,12 +117,36 @@ def train_model(
     name = options.pop("model")
     model = make_model(name, run_modalities(run, dataset), seed=run.seed, **options)
     config = replace(run.train, device=device)
-    if run.preset.model.levels == 2:
-        bottoms = train_bottoms(run, dataset, folder, device, progress)
-        for modality in model.modalities:
-            model.freeze_bottom(modality.name, bottoms)
-        config = replace(config, stage="top")
-    return _trained(model, dataset, config, folder / run.name, progress)
+    own = folder / run.name
+    if run.preset.model.levels == 1:
+        return _trained(model, dataset, config, own, progress)
+    bottoms = train_bottoms(run, dataset, folder, device, progress)
+    for modality in model.modalities:
+        model.freeze_bottom(modality.name, bottoms)
+
+    def posteriors(epoch: int) -> cols.Columns:
+        found = load_file(_posteriors_path(run, folder, epoch))
+        return {
+            m.name: tuple(found[f"{m.name}.{part}"] for part in PARTS)
+            for m in model.modalities
+        }
+
+    top = replace(config, stage="top")
+    return _trained(model, dataset, top, own, progress, posteriors=posteriors)
+
+
+PARTS = ("mean", "logvar")
+
+
+def _posteriors_path(run: Run, folder: Path, epoch: int) -> Path:
+    """Where the bottoms' posteriors of the training data after ``epoch`` are."""
+    return folder / "posteriors" / run.bottoms / f"epoch_{epoch:03d}.safetensors"
+
+
+def _finished(folder: Path) -> list[dict[str, Any]]:
+    """The log of a run, as far as there is one."""
+    log = folder / "log.jsonl"
+    return list(map(json.loads, log.read_text().splitlines())) if log.exists() else []
 
 
 def run_modalities(run: Run, dataset: Dataset) -> list[Modality]:
@@ -111,12 +161,19 @@ def _trained(
     config: TrainConfig,
     folder: Path,
     progress: bool,
+    **options: Any,
 ) -> MultimodalVAE:
     begun = (folder / "run.json").exists()
     state = RunFolder(folder).load_state() if begun else None
     if state is None or state["epoch"] <= config.epochs:
         result = train(
-            model, dataset.train, config, out=folder, resume=begun, progress=progress
+            model,
+            dataset.train,
+            config,
+            out=folder,
+            resume=begun,
+            progress=progress,
+            **options,
         )
         if result.interrupted:
             raise KeyboardInterrupt

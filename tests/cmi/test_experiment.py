@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from worlds import Truth, world
 
 from nexus_rl import TrainConfig, make_model, train
@@ -19,7 +21,8 @@ from nexus_rl.presets import Preset
 
 WORLD = world()
 TRUTH = Truth(WORLD)
-SMALL = ModelConfig(latent_dim=4, width=32)
+SIZES = {"latent_dim": 4, "width": 32}
+SMALL = ModelConfig(**SIZES)
 
 
 def a_run(seed: int = 0, **model: Any) -> Run:
@@ -32,25 +35,56 @@ def accuracy(model: MultimodalVAE) -> float:
     return fmean(row.accuracy for row in report.rows if row.kind == "cross")
 
 
-def test_stages_and_joint_training_agree_within_the_noise_of_seeds() -> None:
-    config = TrainConfig(
-        epochs=10, batch_size=32, learning_rate=3e-3, warmup_epochs=2, device="cpu"
-    )
+def test_stages_and_joint_training_agree_within_the_noise_of_seeds(
+    tmp_path: Path,
+) -> None:
+    config = TrainConfig(batch_size=32, learning_rate=3e-3, warmup_epochs=2)
     found: dict[str, list[float]] = {"joint": [], "stages": []}
     for seed in range(4):
-        options = {"latent_dim": 4, "width": 32, "seed": seed}
-        settings = replace(config, seed=seed)
-        joint = make_model("nexus", WORLD.modalities, **options)
-        train(joint, WORLD.train, settings)
+        run = Run("nexus_2", "world", seed, 10, Preset(SMALL, config))
+        joint = make_model("nexus", WORLD.modalities, seed=seed, **SIZES)
+        train(joint, WORLD.train, replace(run.train, device="cpu"))
         found["joint"].append(accuracy(joint))
-        staged = make_model("nexus", WORLD.modalities, **options)
-        for stage in ("bottom", "top"):
-            train(staged, WORLD.train, replace(settings, stage=stage))
-        found["stages"].append(accuracy(staged))
+        found["stages"].append(accuracy(train_model(run, WORLD, tmp_path)))
     gap = abs(fmean(found["joint"]) - fmean(found["stages"]))
     noise = max(stdev(found["joint"]), stdev(found["stages"]))
     assert gap < max(2 * noise, 0.03), found
     assert min(map(min, found.values())) > 0.5, "nothing was learned"
+
+
+def test_a_top_level_follows_its_bottoms(tmp_path: Path) -> None:
+    """In its epoch k it sees what they were after their epoch k."""
+    run = replace(a_run(), epochs=3)
+    model = train_model(run, WORLD, tmp_path)
+    kept = sorted((tmp_path / "posteriors" / run.bottoms).iterdir())
+    assert [path.stem for path in kept] == ["epoch_001", "epoch_002", "epoch_003"]
+    first, *_, last = map(load_file, kept)
+    assert not torch.equal(first["point.mean"], last["point.mean"])
+    for name, posterior in model.bottom_posteriors(WORLD.train).items():
+        assert torch.allclose(last[f"{name}.mean"], posterior.mean, atol=1e-5)
+        assert torch.allclose(last[f"{name}.logvar"], posterior.logvar, atol=1e-5)
+    # With other posteriors in the second epoch, only the first is the same.
+    kept[1].write_bytes(kept[2].read_bytes())
+    shutil.copytree(tmp_path / run.name, tmp_path / "before")
+    shutil.rmtree(tmp_path / run.name)
+    train_model(run, WORLD, tmp_path)
+    before, after = (
+        (tmp_path / name / "log.jsonl").read_text().splitlines()
+        for name in ("before", run.name)
+    )
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
+
+
+def test_posteriors_that_a_killed_run_did_not_keep_are_made_again(
+    tmp_path: Path,
+) -> None:
+    run = a_run()
+    train_bottoms(run, WORLD, tmp_path, "cpu", False)
+    kept = tmp_path / "posteriors" / run.bottoms / "epoch_001.safetensors"
+    content = kept.read_bytes()
+    kept.unlink()
+    train_bottoms(run, WORLD, tmp_path, "cpu", False)
+    assert kept.read_bytes() == content
 
 
 def test_models_of_a_seed_share_their_bottoms(tmp_path: Path) -> None:

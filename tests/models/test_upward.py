@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from tiny import FOUR, IMAGE, LABEL, ConstantNoise, batch_of, gradients, make
 
-from nexus_rl.columns import bottom_posteriors
+from nexus_rl.columns import beside_data, bottom_posteriors
 from nexus_rl.draws import seeded
 
 READ = LABEL.replace(top_likelihood="categorical")
@@ -59,7 +59,7 @@ def test_top_decoders_must_meet_the_means(stage: str) -> None:
 @pytest.mark.parametrize("upward", ["mean", "sample"])
 def test_cached_posteriors_go_upward_like_those_of_data(upward: str) -> None:
     model, batch = make((*PAIR,), upward=upward).eval(), batch_of(PAIR)
-    cached = bottom_posteriors(model, batch)
+    cached = beside_data(model, bottom_posteriors(model, batch), batch)
     found = [
         model.loss(each, stage="top", generator=seeded(5)) for each in (batch, cached)
     ]

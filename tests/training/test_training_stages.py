@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from training_runs import made_up, results, settings, tiny_model, train_tiny
 
-from nexus_rl import load_model, make_model, train
-from nexus_rl.columns import bottom_posteriors, take
+from nexus_rl import TrainConfig, UserError, load_model, make_model, train
+from nexus_rl.columns import Columns, bottom_posteriors, take
 from nexus_rl.data import Dataset
 from nexus_rl.draws import seeded
 from nexus_rl.models import MultimodalVAE
@@ -152,3 +152,25 @@ def test_a_staged_run_resumes_exactly(tmp_path: Path) -> None:
                 tmp_path / name, stage="top", epochs=epochs, resume=epochs != lengths[0]
             )
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
+
+
+def test_posteriors_of_other_bottoms_are_for_the_top_alone() -> None:
+    data, model = made_up(), bottoms_trained()
+    cached = bottom_posteriors(model, data)
+    asked: list[int] = []
+
+    def posteriors(epoch: int) -> Columns:
+        asked.append(epoch)
+        return cached
+
+    options = {"epochs": 2, "batch_size": 8, "warmup_epochs": 0, "device": "cpu"}
+    own, given = bottoms_trained(), bottoms_trained()
+    plain = train(own, data, TrainConfig(stage="top", **options))
+    other = train(
+        given, data, TrainConfig(stage="top", **options), posteriors=posteriors
+    )
+    assert plain.records == other.records and sorted(set(asked)) == [1, 2]
+    for stage in ("joint", "bottom"):
+        with pytest.raises(UserError, match=f"for stage 'top', not '{stage}'"):
+            config = TrainConfig(stage=stage, **options)
+            train(model, data, config, posteriors=posteriors)
