@@ -40,6 +40,12 @@ def world(tmp_path: Path, staged: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def options(staged: Path) -> list[str]:
+    """Those of ``staged``, with its data."""
+    return [*STAGED, "--data-dir", str(staged / "runs" / "data"), "--out", "run"]
+
+
 @pytest.fixture(scope="module")
 def pretrain_nexus() -> ModuleType:
     return load_script("pretrain_nexus.py")

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nexus_rl import Modality
@@ -200,3 +201,18 @@ def read(path: Path) -> Any:
 def state(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = torch.load(folder / "training.pt", weights_only=True)
     return found
+
+
+def bottoms(folder: Path) -> dict[str, Tensor]:
+    """The weights of the bottom level of the model in ``folder``."""
+    weights = load_file(folder / "model.safetensors")
+    found = {name: value for name, value in weights.items() if "bottoms." in name}
+    assert found
+    return found
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether both hold the same tensors by name."""
+    return one.keys() == other.keys() and all(
+        torch.equal(one[name], other[name]) for name in one
+    )
