@@ -60,7 +60,8 @@ class Args:
     rows: int = 20_000
     """Observations to simulate in an environment."""
     threads: int = 0
-    """CPU threads; 0: as many as there are cores."""
+    """CPU threads; 0: as many as there are cores. 1 for environments unless given:
+    their models are small, and threads that wait for a busy core cost more."""
     model: Annotated[ModelConfig, tyro.conf.arg(name="")] = ModelConfig()
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
     top: Annotated[TopConfig, tyro.conf.arg(name="")] = TopConfig()
@@ -98,6 +99,10 @@ def bottoms_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}_bottoms")
 
 
+def threads_for(env: str | None) -> int:
+    return 0 if env is None else 1
+
+
 def parse(argv: list[str]) -> Args:
     chosen = ["preset", "resume", "env", "dataset", "model", "levels"]
     first = cli.given(chosen, argv)
@@ -109,6 +114,7 @@ def parse(argv: list[str]) -> Args:
     default = Args(
         env=env,
         preset=name,
+        threads=threads_for(env),
         model=preset.model.for_model(first.get("model", preset.model.model)),
         train=preset.train,
         top=TopConfig() if first.get("levels") == "1" else preset.top,
@@ -176,6 +182,7 @@ def saved_args(folder: Path) -> Args:
         from_=Path(run["from"]) if run["from"] else None,
         data_dir=Path(run["data_dir"]) if run["data_dir"] else None,
         rows=run["rows"],
+        threads=threads_for(run["env"]),
         model=ModelConfig(**run["model"]),
         train=TrainConfig(**run["settings" if top.top_epochs else "train"]),
         top=top,
