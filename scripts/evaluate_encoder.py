@@ -40,7 +40,7 @@ class Args:
     """Folder for the results; the first model's own if not given."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    threads: int = 0
+    threads: int = 1
     """CPU threads; 0: as many as there are cores."""
 
 
@@ -99,6 +99,12 @@ def load(folder: Path, env: Any, device: str) -> Any:
     from nexus_rl.models.files import load_model
     from nexus_rl.spaces import check_fit, sensor_formats
 
+    path = folder / "run.json"
+    if path.exists() and read_json(path, "training run")["train"]["stage"] == "bottom":
+        raise UserError(
+            f"{folder} holds bottoms only, and no top level that was trained; name the "
+            "folder of the whole run"
+        )
     model = load_model(folder, device=device)
     check_fit(model, env.observation_space, sensor_formats(env))
     return model
@@ -141,7 +147,7 @@ def table(result: dict[str, Any]) -> str:
     pages, count = averaged(result), len(result["models"])
     size = len(pages[0]["r2"])
     config = result["models"][0]["config"]
-    said = ", ".join(f"{name} {value}" for name, value in config.items())
+    said = ", ".join(f"{k} {value}" for k, value in config.items() if value is not None)
     env = " ".join([result["env"], *cli.show_kwargs(result["env_kwargs"])])
     over = f"; mean (worst) over {count} models" if count > 1 else ""
     lines = [

@@ -34,7 +34,10 @@ def evaluate_encoder_module() -> ModuleType:
 def found(tmp_path_factory: pytest.TempPathFactory, staged: Path) -> Path:
     """The folder of results of two models. Do not write into it."""
     folder = tmp_path_factory.mktemp("encoder")
-    models = ["--model", staged / "run", staged / "run_bottoms"]
+    shutil.copytree(staged / "run", folder / "run")
+    other = make_model("nexus", load_model(folder / "run").modalities, width=16)
+    other.save_pretrained(folder / "other")
+    models = ["--model", "run", "other"]
     done = evaluate_encoder(folder, *OPTIONS, *models, "--out", "found")
     assert done.code == 0, done.said
     assert (folder / "found" / "probe.md").read_text() in done.said
@@ -54,8 +57,8 @@ def over_models(result: dict[str, Any], subset: int, field: str) -> list[list[fl
     return [list(values) for values in zip(*(row[field] for row in rows), strict=True)]
 
 
-def test_the_json_holds_the_figures_of_every_model(found: Path, staged: Path) -> None:
-    result = read(found)
+def test_the_json_holds_the_figures_of_every_model(found: Path) -> None:
+    result, folder = read(found), found.parent
     assert (result["env"], result["rows"], result["seed"]) == (PENDULUM, 300, 1000)
     assert len(result["models"]) == 2
     rollouts = gather(PENDULUM, 300, seed=1000)
@@ -67,10 +70,10 @@ def test_the_json_holds_the_figures_of_every_model(found: Path, staged: Path) ->
         ({k: x[rows] for k, x in rollouts.observations().items()}, state[rows])
         for rows in (~test, test)
     ]
-    for name, model in zip(("run", "run_bottoms"), result["models"], strict=True):
-        config = json.loads((staged / name / "config.json").read_text())["model"]
+    for name, model in zip(("run", "other"), result["models"], strict=True):
+        config = json.loads((folder / name / "config.json").read_text())["model"]
         assert model["config"] == config
-        rows = probe(load_model(staged / name), parts[0], parts[1], seed=1000)
+        rows = probe(load_model(folder / name), parts[0], parts[1], seed=1000)
         for row, expected in zip(model["rows"], rows, strict=True):
             assert row["given"] == list(expected.given)
             assert row["r2"] == pytest.approx(expected.r2, abs=1e-4)
@@ -82,6 +85,7 @@ def test_the_json_holds_the_figures_of_every_model(found: Path, staged: Path) ->
 def test_the_table_has_the_mean_and_the_worst_of_the_json(found: Path) -> None:
     result, page = read(found), (found / "probe.md").read_text()
     assert "over 2 models" in page and PENDULUM in page
+    assert "latent_dim 10, rho 0.5" in page and "None" not in page
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert result["state"] == ["cos", "sin", "velocity"]
     assert lines[0] == (
@@ -166,6 +170,8 @@ def test_mistakes_are_one_line(tmp_path: Path, staged: Path, trained: Path) -> N
     assert "cannot make environment" in refused(*run, "--env", "envs:nexus_rl/Hot-v0")
     assert "Dict space" in refused(*run, "--env", "Pendulum-v1")
     assert "unknown device 'gpu'" in refused(*run, "--device", "gpu")
+    bottoms = ("--model", staged / "run_bottoms", "--out", "found")
+    assert "run_bottoms holds bottoms only" in refused(*bottoms)
     # Of the second model too, before anything is written.
     both = ("--model", staged / "run", "nothing", "--out", "found")
     assert "no model description at nothing" in refused(*both)
