@@ -99,11 +99,13 @@ def probe(
     """R2 on ``test`` of probes fitted on ``train`` with all sensors, a row a subset.
 
     ``train`` and ``test`` are (observations by name, state (N, S)). Raises
-    ``UserError`` if a state variable is constant.
+    ``UserError`` if a state variable is constant or not finite.
     """
     names = [modality.name for modality in model.modalities]
     full, state = latents(model, train[0], names), train[1].float()
     truth = test[1].float()
+    if not (truth.isfinite().all() and state.isfinite().all()):
+        raise UserError("the true state holds NaN or infinity; mend info['state']")
     if (truth.var(0) == 0).any() or (state.var(0) == 0).any():
         raise UserError("a state variable is constant: it has no R2; leave it out")
     scale = _Standard(full)

@@ -253,6 +253,14 @@ def test_a_constant_state_variable_is_refused(constant: str) -> None:
         probe(Copies(), parts["train"], parts["test"], epochs=1)
 
 
+@pytest.mark.parametrize("part_of", [0, 1])
+def test_a_state_that_is_not_finite_is_refused(part_of: int) -> None:
+    parts = [part(100, 0), part(50, 1)]
+    parts[part_of][1][3, 1] = float("nan")
+    with pytest.raises(UserError, match="NaN or infinity"):
+        probe(Copies(), *parts, epochs=1)
+
+
 def test_the_seed_alone_tells_the_probe() -> None:
     def run(seed: int) -> list[ProbeRow]:
         return probe(Copies(), part(300, 0), part(100, 1), seed=seed, epochs=3)

@@ -125,6 +125,7 @@ def most_episodes(env: RecordedEnv, rows: int) -> tuple[int, int]:
 
 def _shares(env: RecordedEnv, rows: int) -> tuple[int, int]:
     """How many rows of a mixture are sampled and played."""
+    _check_whole(rows=rows)
     if rows < 1:
         raise UserError(f"expected at least one row, got {rows}")
     sampled = 0 if env.missing_sampler else rows // 2
@@ -141,6 +142,7 @@ def fill(
     progress: bool,
 ) -> None:
     """Adds units until the part collected by ``how`` has so many rows."""
+    _check_whole(rows=rows, seed=how.get("seed", 0))
     if rows < 1:
         raise UserError(f"expected at least one row, got {rows}")
     if how.get("seed", 0) < 0:
@@ -218,6 +220,7 @@ def _policy(
         name = f"{kind.__module__}:{kind.__qualname__}"
         return {"source": name, "seed": seed}, lambda _: _cast_actions(env, policy)
     choose(policy, {"random": 1, "random_hold": 1}, "policy")
+    _check_whole(hold=hold)
     if hold < 1:
         raise UserError(f"hold must be at least 1 step, got {hold}")
     space = copy.deepcopy(env.env.action_space)
@@ -252,6 +255,13 @@ def _cast_actions(env: RecordedEnv, policy: Policy) -> Policy:
         return column.check("action", policy(observation)).copy()[()]
 
     return act
+
+
+def _check_whole(**numbers: Any) -> None:
+    """Raises ``UserError`` for what is not an ``int``, which an index can hold."""
+    for name, number in numbers.items():
+        if not isinstance(number, int):
+            raise UserError(f"{name} must be an int, got {number!r}")
 
 
 def _seeds(how: How, unit: int) -> np.random.SeedSequence:
