@@ -10,14 +10,13 @@ again, and one that was interrupted goes on. The page is made from all JSONs the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import tyro
+from paper_jobs import Job, run_jobs
 
 from nexus_rl import cli
 from nexus_rl.errors import UserError, choose
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from nexus_rl.cmi.experiment import Run
     from nexus_rl.cmi.judges import Judges
     from nexus_rl.data import Dataset
-
-T = TypeVar("T")
 
 RHOS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 # The paper's rows: Nexus with two levels, the baselines with one; section 6.2 gives
@@ -137,14 +134,30 @@ def write_results(runs: Sequence[Run], args: Args) -> list[Path]:
     """Makes the results that are not there, and the pages of all."""
     waiting = [run for run in runs if not result_of(run, args).exists()]
     if waiting:
-        in_parallel(make_judge, judges_of(args).names(), args, "judges")
-        bottoms = {run.bottoms: run for run in waiting if run.preset.model.levels == 2}
-        in_parallel(make_bottoms, bottoms.values(), args, "bottoms")
-        in_parallel(make_result, waiting, args, "runs")
+        judges = [Job(make_judge, name) for name in judges_of(args).names()]
+        run_jobs(judges, args, args.jobs, "judges")
+        run_jobs(jobs_of(waiting), args, args.jobs, "runs")
     from paper_claims import write_claims
     from paper_pages import write_pages  # here: matplotlib takes a while
 
     return [*write_pages(args.experiment, args.out), write_claims(args.out)]
+
+
+def jobs_of(runs: Sequence[Run]) -> list[Job]:
+    """Bottoms first, each followed by the runs on it; then the runs without any."""
+    on: dict[str, list[Run]] = {}
+    for run in runs:
+        on.setdefault(run.bottoms if run.preset.model.levels == 2 else "", []).append(
+            run
+        )
+    single = [Job(make_result, run) for run in on.pop("", [])]
+    return [
+        *(
+            Job(make_bottoms, same[0], tuple(Job(make_result, run) for run in same))
+            for same in on.values()
+        ),
+        *single,
+    ]
 
 
 def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
@@ -170,28 +183,6 @@ def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
 
 def result_of(run: Run, args: Args) -> Path:
     return args.out / args.experiment / f"{run.name}.json"
-
-
-def in_parallel(
-    step: Callable[[T, Args], None], items: Iterable[T], args: Args, what: str
-) -> None:
-    """``step`` of every item, ``args.jobs`` at a time."""
-    from tqdm import tqdm
-
-    todo = list(items)
-    if args.jobs == 1:
-        for item in tqdm(todo, desc=what):
-            step(item, args)
-        return
-    # Not forked: torch's threads do not survive it.
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(step, item, args) for item in todo]
-        try:
-            for done in tqdm(as_completed(waiting), desc=what, total=len(todo)):
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def make_judge(name: tuple[str, str], args: Args) -> None:

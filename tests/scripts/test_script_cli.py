@@ -37,6 +37,7 @@ OPTIONS = {
 def test_help_does_not_import_torch(name: str) -> None:
     code = (
         f"import sys, runpy; sys.argv = [{name!r}, '--help']\n"
+        f"sys.path.insert(0, {str(SCRIPTS)!r})\n"  # as Python does for a script
         f"try: runpy.run_path({str(SCRIPTS / name)!r}, run_name='__main__')\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = {'torch', 'numpy', 'matplotlib', 'tensorboard'} & set(sys.modules)\n"

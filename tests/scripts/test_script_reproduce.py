@@ -120,27 +120,31 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(
         assert (tmp_path / "results/table2" / path.name).read_text() == path.read_text()
 
 
-def note(item: int, args: Any) -> None:
-    """A step that two processes can share."""
+def note(item: int, folder: Path) -> None:
+    """A step that two processes can share; needs the note of the item's half."""
     if item < 0:
         raise UserError(f"{item} is negative")
-    (args.out / f"{item}").write_text(str(os.getpid()))
+    assert item < 2 or (folder / f"{item // 2}").exists()
+    (folder / f"{item}").write_text(str(os.getpid()))
 
 
-def test_jobs_are_processes_and_an_error_is_the_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("processes", [1, 2])
+def test_jobs_come_after_what_they_need(
+    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(SCRIPTS)
-    script = importlib.import_module("reproduce_paper")
-    for jobs in (1, 2):
-        args = script.Args("table2", jobs=jobs, out=tmp_path / str(jobs))
-        args.out.mkdir()
-        script.in_parallel(note, range(6), args, "notes")
-        workers = {path.read_text() for path in args.out.iterdir()}
-        assert len(list(args.out.iterdir())) == 6
-        assert (str(os.getpid()) in workers) == (jobs == 1)
-        with pytest.raises(UserError, match="-1 is negative"):
-            script.in_parallel(note, [7, -1], args, "notes")
+    jobs = importlib.import_module("paper_jobs")
+
+    def job(item: int) -> Any:
+        then = tuple(job(k) for k in (2 * item, 2 * item + 1) if k < 12)
+        return jobs.Job(note, item, then)
+
+    jobs.run_jobs([job(1)], tmp_path, processes, "notes")
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == [*range(1, 12)]
+    workers = {path.read_text() for path in tmp_path.iterdir()}
+    assert (str(os.getpid()) in workers) == (processes == 1)
+    with pytest.raises(UserError, match="-1 is negative"):
+        jobs.run_jobs([jobs.Job(note, -1)], tmp_path, processes, "notes")
 
 
 @pytest.mark.parametrize(
