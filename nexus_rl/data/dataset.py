@@ -98,7 +98,7 @@ class Dataset:
 def split_rows(rows: int, seed: int, fraction: float) -> tuple[Tensor, Tensor]:
     """``Dataset.split`` for any number of rows."""
     if not 0 <= fraction < 1:
-        raise UserError(f"validation fraction must be in [0, 1), got {fraction}")
+        raise UserError(f"the share set aside must be in [0, 1), got {fraction}")
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     first = round(fraction * rows)
     return order[first:], order[:first]

@@ -55,7 +55,7 @@ def test_split_fraction():
     assert [len(part) for part in dataset.split(0, 0.29)] == [71, 29]
     assert [len(part) for part in dataset.split(0, 0.0)] == [100, 0]
     for fraction in (1.0, -0.1, float("nan")):
-        with pytest.raises(UserError, match=r"fraction must be in \[0, 1\)"):
+        with pytest.raises(UserError, match=r"share set aside must be in \[0, 1\)"):
             dataset.split(0, fraction)
 
 
