@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from nexus_rl import Modality, make_model
-from nexus_rl.cmi import Judges
+from nexus_rl.cmi import Judges, Report, evaluate_cmi
+from nexus_rl.cmi.report import Row
 from nexus_rl.data import Dataset
 from nexus_rl.draws import seeded
 from nexus_rl.models import MultimodalVAE
@@ -121,3 +122,34 @@ def trained(dataset: Dataset, **options: Any) -> MultimodalVAE:
     )
     train(model, dataset.train, config)
     return model.eval()
+
+
+WORLD = world()
+
+
+def function(dataset: Dataset = WORLD, **changes: Any) -> Model:
+    """Says the quadrant of a point, and puts every class at its centre."""
+
+    def point(batch: Any) -> Tensor:
+        return batch["point"] if "point" in batch else CENTRES[batch["class"]]
+
+    def label(batch: Any) -> Tensor:
+        return one_hot(quadrant(batch["point"]) if "point" in batch else batch["class"])
+
+    return Model(dataset, **({"point": point, "class": label} | changes))
+
+
+def measured(
+    model: Any, *arguments: Any, dataset: Dataset = WORLD, **more: Any
+) -> Report:
+    return evaluate_cmi(
+        model, dataset, *arguments, **({"judges": Truth(dataset)} | more)
+    )
+
+
+def rows(report: Report) -> dict[str, Row]:
+    return {row.direction: row for row in report.rows}
+
+
+def rows_of(batch: Any) -> int:
+    return len(next(iter(batch.values())))

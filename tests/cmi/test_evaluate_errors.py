@@ -1,0 +1,98 @@
+"""What cannot be evaluated is refused in one clear message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from worlds import (
+    CLASS,
+    POINT,
+    WORLD,
+    function,
+    measured,
+    rows_of,
+)
+
+from nexus_rl import Modality, UserError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 0}, "samples must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"subsets": [["pont"]]}, "unknown modality 'pont'. Did you mean 'point'"),
+        ({"subsets": ["point"]}, r"list of modality names, e.g. \['point'\]"),
+        ({"subsets": "some"}, 'subsets must be "all"'),
+        ({"subsets": [[]]}, "at least one modality"),
+        ({"subsets": []}, "at least one subset"),
+        ({"targets": ["colour"]}, "unknown modality 'colour'"),
+        ({"targets": []}, "at least one modality"),
+        ({"frechet": ["clas"]}, "unknown kind of MFD 'clas'. Did you mean 'class'"),
+        ({"frechet": "class"}, "list of kinds"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        measured(function(), **options)
+
+
+def test_a_model_of_other_modalities_is_refused() -> None:
+    model = function()
+    for modality, message in (
+        (
+            POINT.replace(name="colour"),
+            "unknown modality of dataset 'world'.* 'colour'",
+        ),
+        (Modality("point", (3,), low=-4, high=4), r"shape is \(3,\) in the model but"),
+        (POINT.replace(low=0.0), "low is 0.0 in the model but -4 in dataset 'world'"),
+    ):
+        model.modalities = (modality, CLASS)
+        with pytest.raises(UserError, match=message):
+            measured(model)
+    with pytest.raises(UserError, match="a str cannot be evaluated"):
+        measured("runs/mine")
+
+
+def test_data_that_cannot_be_measured_on_are_refused() -> None:
+    empty = replace(WORLD, test={name: x[:0] for name, x in WORLD.test.items()})
+    with pytest.raises(UserError, match="'world' has no test items"):
+        measured(function(), dataset=empty)
+    chosen = WORLD.test["class"] != 2
+    lacking = replace(WORLD, test={name: x[chosen] for name, x in WORLD.test.items()})
+    with pytest.raises(UserError, match="class 2 has 0 in test of dataset 'world'"):
+        measured(function(), dataset=lacking)
+    measured(function(), dataset=lacking, frechet=["pooled"])
+    measured(function(), dataset=lacking, targets=["class"])
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        (
+            lambda batch: torch.zeros(rows_of(batch), 3),
+            r"'point' of shape \(10, 200, 3\)",
+        ),
+        (lambda batch: torch.zeros(7, 2), r"expected .* \(10, 200, 2\)"),
+        (lambda batch: torch.full((rows_of(batch), 2), torch.nan), "not finite"),
+    ],
+)
+def test_what_a_model_returns_is_checked(point: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        measured(function(point=point))
+
+
+def test_a_model_that_leaves_out_a_target_is_told() -> None:
+    class Silent:
+        modalities = WORLD.modalities
+
+        def generate(self, batch: Any, targets: Any, samples: int) -> dict[str, Tensor]:
+            return {"point": torch.zeros(samples, rows_of(batch), 2)}
+
+    with pytest.raises(UserError, match="asked for 'class' but returned point"):
+        measured(Silent())
