@@ -17,9 +17,8 @@ Finding = tuple[str, str]  # verdict, numbers
 
 INTRODUCTION = """# The paper's claims
 
-Each claim of the paper that two modalities can test, on each dataset, from the runs \
-behind [Table 2](table2.md) and [Fig. A.21](fig_a21.md); written by \
-`scripts/reproduce_paper.py` with them. A difference counts if it is more than twice \
+Each claim of the paper that two modalities can test, on each dataset; written by \
+`scripts/reproduce_paper.py` from its runs of Table 2 and Fig. A.21. A difference counts if it is more than twice \
 the seeds' standard deviations of both sides together; what differs less is *not \
 confirmed* where a difference is claimed. *Open*: not measured here. Accuracies in %, \
 mean ± deviation over seeds; MFD of images from labels (class)."""

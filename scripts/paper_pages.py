@@ -63,9 +63,10 @@ HOW = """Accuracies in %, with latents sampled. `a ± b (± c)`: mean, the paper
 spread (population deviation of all directions and seeds), deviation over seeds. \
 MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. In \
 italics what the paper reports for 100 epochs of one stage, measured with its own \
-classifiers and autoencoders. Models of two levels are trained in two stages, each of \
-the epochs given, on bottoms that all share; those of one level end to end. The KL \
-weights rise over the first 20 epochs of a stage, as in the paper's code."""
+classifiers and autoencoders. With two levels a seed's bottoms are trained first and \
+shared by all models, whose top levels follow them epoch by epoch, as if both were \
+trained at once; models of one level are trained end to end. The KL weights rise over \
+the first 20 epochs, as in the paper's code."""
 
 FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
 with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \

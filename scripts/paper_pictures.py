@@ -22,15 +22,15 @@ Models = Mapping[str, MultimodalVAE]
 
 def draw_labels(models: Models, dataset: Dataset) -> Figure:
     """Images imagined from labels alone, a line a model, below real ones."""
-    chosen = CLASSES.get(dataset.name, range(4))
-    label = torch.tensor([k for k in chosen for _ in range(EACH)])
     classes = classes_of(dataset.test["label"])
+    chosen = CLASSES.get(dataset.name, range(min(4, int(classes.max()) + 1)))
+    label = torch.tensor([k for k in chosen for _ in range(EACH)])
     real = torch.cat([(classes == k).nonzero()[:EACH, 0] for k in chosen])
     lines = {"data": _values(dataset, dataset.test["image"][real])}
     for row, model in models.items():
         made = model.generate({"label": label}, targets=["image"], generator=seeded(0))
         lines[title(row)] = made["image"]
-    return _lines(lines)
+    return _lines(lines, EACH)
 
 
 def draw_levels(models: Models, dataset: Dataset) -> Figure:
@@ -54,8 +54,11 @@ def _values(dataset: Dataset, data: Tensor) -> Tensor:
     return modality.normalise(data)
 
 
-def _lines(lines: Mapping[str, Tensor]) -> Figure:
-    """A line of pictures (N, 1, H, W) in [0, 1] each, with its name."""
+def _lines(lines: Mapping[str, Tensor], group: int = 0) -> Figure:
+    """A line of pictures (N, 1, H, W) in [0, 1] each, with its name.
+
+    A red line after every ``group`` of them.
+    """
     size = next(iter(lines.values())).shape[-1]
     count = len(next(iter(lines.values())))
     figure = Figure(figsize=(1.8 + 0.42 * count, 0.45 * len(lines)))
@@ -63,7 +66,7 @@ def _lines(lines: Mapping[str, Tensor]) -> Figure:
     figure.subplots_adjust(0.16, 0.01, 0.99, 0.99, hspace=0.06)
     for ax, (name, images) in zip(axes, lines.items(), strict=True):
         ax.imshow(torch.cat([*images[:, 0].cpu()], 1), cmap="gray_r", vmin=0, vmax=1)
-        for place in range(EACH, count, EACH):
+        for place in range(group, count, group) if group else ():
             ax.axvline(place * size - 0.5, color="tab:red", linewidth=0.8)
         ax.set(xticks=[], yticks=[])
         ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

@@ -90,6 +90,20 @@ def test_two_level_models_of_a_seed_stand_on_the_same_bottoms(made: Path) -> Non
     assert names == [f"tiny_seed{seed}_epochs2" for seed in (0, 1)]
 
 
+def test_pictures_are_drawn_by_the_models_that_are_there(
+    made: Path, tmp_path: Path
+) -> None:
+    copy(made, tmp_path, "runs")
+    log = tmp_path / "runs/paper/tiny_mvae_1_seed0_epochs2/log.jsonl"
+    before = log.stat()
+    done = run(tmp_path, "pictures", *SMALL)
+    assert done.code == 0, done.said
+    assert log.stat() == before
+    for name in ("labels_tiny.png", "levels_tiny.png"):
+        assert (tmp_path / "results" / name).read_bytes().startswith(b"\x89PNG")
+        assert f"results/{name}" in done.said
+
+
 def test_what_is_there_is_not_made_again_and_pages_are(
     made: Path, tmp_path: Path
 ) -> None:
