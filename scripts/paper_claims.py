@@ -18,10 +18,11 @@ Finding = tuple[str, str]  # verdict, numbers
 INTRODUCTION = """# The paper's claims
 
 Each claim of the paper that two modalities can test, on each dataset; written by \
-`scripts/reproduce_paper.py` from its runs of Table 2 and Fig. A.21. A difference counts if it is more than twice \
-the seeds' standard deviations of both sides together; what differs less is *not \
-confirmed* where a difference is claimed. *Open*: not measured here. Accuracies in %, \
-mean ± deviation over seeds; MFD of images from labels (class)."""
+`scripts/reproduce_paper.py` from its runs of Table 2 and Fig. A.21. A difference \
+counts if it is more than twice the seeds' standard deviations of both sides together; \
+what differs less is *not confirmed* where a difference is claimed. *Open*: not \
+measured here. Accuracies in %, mean ± deviation over seeds; MFD of images from labels \
+(class)."""
 
 
 def write_claims(out: Path) -> Path:
