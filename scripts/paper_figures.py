@@ -54,8 +54,8 @@ def _point(ax: Any, k: int, group: Group, kind: str) -> None:
 def plot_frontier(groups: Sequence[Group]) -> bytes:
     """Accuracy against MFD of images from labels, a line of more noise a model.
 
-    Squares and circles: reconstructions by the bottoms that all two-level models of a
-    preset share; star: real images.
+    In black, of the bottoms that all two-level models share: reconstructions, and codes
+    from a Gaussian a class; star: real images.
     """
     datasets = by_dataset(groups)
     figure, (axes,) = _grid(1, len(datasets), (6.5 * len(datasets), 5.5))
@@ -83,7 +83,7 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
     return _png(figure)
 
 
-CEILINGS = {"bottom": "s", "bottom, others": "o", "real": "*"}
+CEILINGS = {"bottom": "s", "bottom, others": "o", "class Gaussian": "D", "real": "*"}
 
 
 def plot_fig_a21(groups: Sequence[Group]) -> bytes:

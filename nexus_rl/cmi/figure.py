@@ -81,6 +81,7 @@ def _frontier(ax: Any, points: Sequence[Point], models: Sequence[str]) -> None:
         for kind, style, colour in (
             ("imagined", "o-", f"C{k}"),
             ("reconstruction", "s", f"C{k}"),
+            ("baseline", "D", f"C{k}"),
             ("real", "*", "black"),
         ):
             made = [point for point in mine if point.kind == kind]

@@ -7,7 +7,7 @@ whole line of points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -48,8 +48,9 @@ def evaluate_frontier(
     ``noise`` of the noise of its top decoder added to the code (``code_noise``), and
     with what its bottom level allows: reconstructions of the test items themselves,
     and of other, training items of the same class, which is what the best possible top
-    level could make of a label. Last, real test items: the classifier's ceiling and
-    the MFD's floor. Options and errors are those of ``evaluate_cmi``.
+    level could make of a label; and a baseline without a top level, a Gaussian fitted
+    to the codes of each class. Last, real test items: the classifier's ceiling and the
+    MFD's floor. Options and errors are those of ``evaluate_cmi``.
     """
     imagination = Imagination(model, dataset)
     judges = judges or Judges.of(
@@ -92,6 +93,8 @@ def evaluate_frontier(
         same, others = _Bottom(model, target), _Others(model, target, dataset, label)
         points.append(point("reconstruction", "bottom", row(same, [target])))
         points.append(point("reconstruction", "bottom, others", row(others, [label])))
+        fitted = _ClassGaussians(model, target, dataset, label, seed, batch_size)
+        points.append(point("baseline", "class Gaussian", row(fitted, [label])))
     real = replace(first, accuracy=first.ceiling, mfd_class=first.floor_class)
     return (*points, point("real", "real", real))
 
@@ -111,16 +114,28 @@ def code_noise(
     the top decoder's output with ``given`` given, on the training split: (code_dim,).
     """
     model.eval()
-    bottom, data = dict(model.bottom_items())[target], dataset.train
-    noise, residuals = seeded(seed, device=model.device), Moments()
-    for start in range(0, len(data[target]), batch_size):
-        rows = slice(start, start + batch_size)
-        source = {name: data[name][rows] for name in given}
+    residuals = Moments()
+    noise = seeded(seed, device=model.device)
+    for rows, code in _codes(model, dataset, target, noise, batch_size):
+        source = {name: dataset.train[name][rows] for name in given}
         z = model.encode(source, sample=True, generator=noise)
-        x = bottom.modality.normalise(data[target][rows].to(model.device))
-        code = bottom.code(bottom.encode(x), Draws(noise))
         residuals.add(code - model.top_decoders[target](z))
     return residuals.cov.diagonal().sqrt().to(model.device, torch.float32)
+
+
+def _codes(
+    model: MultimodalVAE,
+    dataset: Dataset,
+    target: str,
+    noise: torch.Generator,
+    batch_size: int,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Training rows, batch by batch, with samples of their bottom posteriors."""
+    bottom, data = dict(model.bottom_items())[target], dataset.train[target]
+    for start in range(0, len(data), batch_size):
+        rows = slice(start, start + batch_size)
+        x = bottom.modality.normalise(data[rows].to(model.device))
+        yield rows, bottom.code(bottom.encode(x), Draws(noise))
 
 
 class _Way:
@@ -177,3 +192,42 @@ class _Others(_Bottom):
         chosen = first[classes] + (place * self.count[classes]).long()
         data = {self.target: self.data[self.order[chosen]]}
         return super().generate(data, targets, generator)
+
+
+class _ClassGaussians(_Way):
+    """Codes from a Gaussian with full covariance a class, through the bottom."""
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        model: MultimodalVAE,
+        target: str,
+        dataset: Dataset,
+        label: str,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        super().__init__(model, target)
+        self.label = label
+        classes = classes_of(dataset.train[label])
+        fitted = [Moments() for _ in range(int(classes.max()) + 1)]
+        noise = seeded(seed, device=model.device)
+        for rows, code in _codes(model, dataset, target, noise, batch_size):
+            for k, moments in enumerate(fitted):
+                moments.add(code[(classes[rows] == k).to(code.device)])
+        means, roots = [], []
+        for moments in fitted:
+            values, vectors = torch.linalg.eigh(moments.cov)
+            means.append(moments.mean)
+            roots.append(vectors * values.clamp(min=0).sqrt())
+        self.means = torch.stack(means).to(model.device, torch.float32)
+        self.roots = torch.stack(roots).to(model.device, torch.float32)
+
+    def generate(
+        self, batch: Batch, targets: Sequence[str], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        classes = classes_of(batch[self.label]).to(self.device)
+        mean = self.means[classes]
+        noise = Draws(generator).normal(mean)[:, :, None]
+        code = mean + (self.roots[classes] @ noise).squeeze(2)
+        return {self.target: self.bottom.decode(code).float()}

@@ -108,8 +108,9 @@ def _frontier(points: Sequence[Point]) -> list[str]:
         f"Imagined from {given}: accuracy against diversity. "
         "noise: added to the top decoder's mean, in standard deviations of its error; "
         "bottom: reconstructions of the test items by the bottom level alone, or of "
-        "other, training items of the same class; real: test items (training items for "
-        "the MFD).",
+        "other, training items of the same class; class Gaussian: codes from one that "
+        "is fitted to each class, without a top level; real: test items (training "
+        "items for the MFD).",
         "",
         *_markdown(
             [

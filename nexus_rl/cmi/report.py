@@ -66,7 +66,7 @@ class Point:
     """Accuracy and class MFD of one way to make ``target`` (see ``evaluate_frontier``).
 
     ``noise`` is the multiple of the calibrated noise added, None where there is none
-    to add: for ``kind`` "real" and "reconstruction", the ceilings.
+    to add: for ``kind`` "real" and "reconstruction", the ceilings, and "baseline".
     """
 
     model: str

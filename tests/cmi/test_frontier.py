@@ -9,8 +9,14 @@ import torch
 from worlds import CENTRES, Model, Truth, one_hot, trained, world
 
 from nexus_rl import UserError
-from nexus_rl.cmi import evaluate_cmi
-from nexus_rl.cmi.frontier import _Noisy, _Others, code_noise, evaluate_frontier
+from nexus_rl.cmi import evaluate_cmi, frechet_distance
+from nexus_rl.cmi.frontier import (
+    _ClassGaussians,
+    _Noisy,
+    _Others,
+    code_noise,
+    evaluate_frontier,
+)
 from nexus_rl.cmi.report import Point
 from nexus_rl.draws import seeded
 from nexus_rl.models import MultimodalVAE
@@ -38,6 +44,7 @@ def test_a_two_level_model_has_noise_and_ceilings(nexus: MultimodalVAE) -> None:
         ("noise 1", "imagined", 1),
         ("bottom", "reconstruction", None),
         ("bottom, others", "reconstruction", None),
+        ("class Gaussian", "baseline", None),
         ("real", "real", None),
     ]
     # The first point is the row of the table, the last what real data reach.
@@ -107,6 +114,27 @@ def test_others_are_training_items_of_the_same_class(
         assert torch.equal(train[rows], found)
         assert torch.equal(WORLD.train["class"][rows], classes)
         assert len(set(rows.tolist())) > 250  # of 400 drawn from 1200
+
+
+def test_class_gaussians_have_the_moments_of_their_class(nexus: MultimodalVAE) -> None:
+    fitted = _ClassGaussians(nexus, "point", WORLD, "class", 0, 100)
+    classes = torch.arange(4).repeat_interleave(4000)
+    noise = seeded(5)
+    drawn = {}
+    bottom = dict(nexus.bottom_items())["point"]
+    with torch.inference_mode():
+        made = fitted.generate({"class": classes}, ["point"], noise)["point"]
+        codes = bottom.encode(bottom.modality.normalise(WORLD.train["point"]))
+        sampled = codes.mean + (0.5 * codes.logvar).exp() * torch.randn(
+            codes.mean.shape, generator=noise
+        )
+        real = bottom.decode(sampled)
+        for k in range(4):
+            drawn[k] = made[classes == k]
+            expected = real[WORLD.train["class"] == k]
+            gap = frechet_distance(drawn[k], expected)
+            assert gap < 0.05 * float(expected.T.cov().trace()), k
+    assert set(fitted.means.shape) == {4}
 
 
 def test_bad_targets_are_refused(nexus: MultimodalVAE) -> None:
