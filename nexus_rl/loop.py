@@ -102,9 +102,6 @@ class Loop:
         self.order = self.train_rows[permutation]
         self.noise = seeded(seed, NOISE, self.epoch, device=self.device)
         self.step = self.seen = 0
-        if self.posteriors is not None and self.epoch <= self.config.epochs:
-            found = cols.beside_data(self.model, self.posteriors(self.epoch), self.data)
-            self.columns = cols.to(found, self.device)
         self.names: list[str] = []
         self.sums = torch.zeros((), dtype=torch.float64, device=self.device)
 
@@ -169,6 +166,9 @@ class Loop:
 
     def train_epoch(self, stop: StopFlag, bar: tqdm[Any]) -> bool:
         """One epoch from the current step on; False if it was interrupted."""
+        if self.posteriors is not None:
+            found = cols.beside_data(self.model, self.posteriors(self.epoch), self.data)
+            self.columns = cols.to(found, self.device)
         self.model.train()
         self.started = (time.perf_counter(), self.seen)
         size = self.config.batch_size

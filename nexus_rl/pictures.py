@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from nexus_rl.data.dataset import classes_of
 from nexus_rl.draws import seeded
 from nexus_rl.modality import Modality
 from nexus_rl.models.core import MultimodalVAE
@@ -25,8 +26,7 @@ def examples(batch: dict[str, Tensor], modalities: Sequence[Modality]) -> Tensor
     """Indices of ten rows to show: one of each class where there are classes."""
     for modality in modalities:
         if modality.categorical:
-            data = batch[modality.name]
-            classes = data.long() if data.dim() == 1 else data.argmax(1)
+            classes = classes_of(batch[modality.name])
             firsts = [(classes == k).nonzero()[:1, 0] for k in range(modality.shape[0])]
             return torch.cat(firsts)[:10]
     return torch.arange(min(10, len(next(iter(batch.values())))))
