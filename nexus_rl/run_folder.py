@@ -44,6 +44,7 @@ OWN = (
     "pictures",
     "evaluation.json",
     "evaluation.md",
+    "evaluation.png",
     "probe.json",
     "probe.md",
     "probe.png",
@@ -129,9 +130,7 @@ class RunFolder:
                     f"{self.path} was started with {field} {saved.get(field)}, not "
                     f"{asked[field]}; a continued run may only change {may}"
                 )
-        done = (
-            len(self.log_path.read_text().splitlines()) if self.log_path.exists() else 0
-        )
+        done = len(self.read_log())
         if asked["epochs"] < done:
             raise UserError(
                 f"{self.path} has finished {done} epochs: a continued run may have "
@@ -182,6 +181,11 @@ class RunFolder:
         if best:
             model.save_pretrained(self.path / "best")
         model.save_pretrained(self.path)
+
+    def read_log(self) -> list[Record]:
+        """A record an epoch, as far as there are any."""
+        lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
+        return [json.loads(line) for line in lines]
 
     def write_log(self, records: list[Record]) -> None:
         """Writes the whole log."""

@@ -9,7 +9,6 @@ Accuracy and MFD, beside what real data reach (docs/cmi.md). Writes evaluation.j
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,6 +141,7 @@ def evaluated(
 ) -> Report:
     """The report of one model, with its run's settings and log."""
     from nexus_rl.cmi import evaluate_cmi, evaluate_frontier
+    from nexus_rl.run_folder import RunFolder
 
     options: dict[str, Any] = {
         "samples": args.samples,
@@ -168,8 +168,7 @@ def evaluated(
     run = read_run(folder)
     if run:
         run.pop("data_dir", None)
-        lines = (folder / "log.jsonl").read_text().splitlines()
-        run = {name: {"run": run, "log": [json.loads(line) for line in lines]}}
+        run = {name: {"run": run, "log": RunFolder(folder).read_log()}}
     return replace(report, frontier=tuple(points), runs=run)
 
 

@@ -98,8 +98,8 @@ def train_bottoms(
 
     own = folder / "bottoms" / run.bottoms
     if any(
-        not _posteriors_path(run, folder, record["epoch"]).exists()
-        for record in _finished(own)
+        not _posteriors_path(run, folder, int(record["epoch"])).exists()
+        for record in RunFolder(own).read_log()
     ):
         RunFolder(own).clear()  # killed just before it could write the posteriors
     return _trained(model, dataset, config, own, progress, on_epoch=keep)
@@ -141,12 +141,6 @@ PARTS = ("mean", "logvar")
 def _posteriors_path(run: Run, folder: Path, epoch: int) -> Path:
     """Where the bottoms' posteriors of the training data after ``epoch`` are."""
     return folder / "posteriors" / run.bottoms / f"epoch_{epoch:03d}.safetensors"
-
-
-def _finished(folder: Path) -> list[dict[str, Any]]:
-    """The log of a run, as far as there is one."""
-    log = folder / "log.jsonl"
-    return list(map(json.loads, log.read_text().splitlines())) if log.exists() else []
 
 
 def run_modalities(run: Run, dataset: Dataset) -> list[Modality]:

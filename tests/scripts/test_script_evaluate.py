@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from script_runs import Finished, error_line, evaluate, load_tiny
+from script_runs import Finished, error_line, evaluate, load_script, load_tiny
 
 from nexus_rl import load_model, make_model
 from nexus_rl.cmi import Judges, Report, evaluate_cmi
+from nexus_rl.run_folder import OWN
 
 OPTIONS = ["--device", "cpu", "--threads", "1", "--samples", "2"]
 
@@ -86,6 +87,10 @@ def test_results_are_in_the_models_folder_and_not_replaced_unasked(
     assert (tmp_path / "best" / "evaluation.json").read_text() == first
     assert run(tmp_path, cache, *options, "--overwrite").code == 0
     assert (tmp_path / "best" / "evaluation.json").read_text() == first
+
+
+def test_results_go_with_the_run_that_is_overwritten() -> None:
+    assert set(load_script("evaluate_cmi.py").FILES) <= set(OWN)
 
 
 def test_several_models_and_chosen_subsets(
