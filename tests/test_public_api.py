@@ -13,6 +13,7 @@ import nexus_rl
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "nexus_rl").rglob("*.py"))
 ENVS = sorted((ROOT / "envs").rglob("*.py"))
+AGENTS = sorted((ROOT / "agents").rglob("*.py"))
 
 
 def python(code: str) -> str:
@@ -91,7 +92,14 @@ def test_environments_import_neither_the_library_nor_agents(path: Path) -> None:
     assert not {"nexus_rl", "agents", "scripts", "torch"} & set(imported(path))
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", AGENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_agents_know_environments_by_their_ids_only(path: Path) -> None:
+    assert not {"envs", "scripts", "tests"} & set(imported(path))
+
+
+@pytest.mark.parametrize(
+    "path", [*LIBRARY, *AGENTS], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_the_library_does_not_print(path: Path) -> None:
     calls = [
         node

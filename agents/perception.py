@@ -1,0 +1,170 @@
+"""What a policy sees of an environment, and the environments that show it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from nexus_rl.environments import Env, make_env
+from nexus_rl.errors import UserError, choose
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from agents.conditions import Condition
+    from nexus_rl.models.core import MultimodalVAE
+
+Kind = Literal["latent", "raw", "state"]
+FillIn = Literal["zero", "hold"]
+
+
+@dataclass(frozen=True)
+class Perception:
+    """What a policy sees of an environment; plain data, JSON through ``asdict``.
+
+    - ``kind``: "latent", z_sigma of an encoder; "raw", the sensors; "state", the true
+      state that the environment tells in ``info["state"]``.
+    - ``encoder``: folder of a model, for "latent".
+    - ``sensors``: those the policy sees, for "raw"; () is all.
+    - ``fill``: what stands for a missing sensor, for "raw": zeros or its last reading.
+    - ``mask``: whether the policy is told which sensors are there.
+
+    Raises ``UserError`` for options that the kind does not have.
+    """
+
+    kind: Kind = "latent"
+    encoder: str | None = None
+    sensors: tuple[str, ...] = ()
+    fill: FillIn = "zero"
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        choose(self.kind, dict.fromkeys(get_args(Kind)), "kind of perception")
+        choose(self.fill, dict.fromkeys(get_args(FillIn)), "fill")
+        if self.encoder is not None and self.kind != "latent":
+            raise UserError(f"an encoder is for latents, not for {self.kind}")
+        if (self.sensors or self.fill != "zero") and self.kind != "raw":
+            raise UserError(f"sensors and fill are for raw sensors, not {self.kind}")
+        if self.mask and self.kind == "state":
+            raise UserError("mask is not for the true state, which is always there")
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment by id, and what the policy sees of it."""
+
+    env: str
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    perception: Perception = Perception()
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Task:
+        """The task that ``to_json`` told."""
+        seen = value["perception"]
+        perception = Perception(**{**seen, "sensors": tuple(seen["sensors"])})
+        return cls(value["env"], value["env_kwargs"], perception)
+
+
+def make_vec_env(
+    task: Task,
+    n_envs: int,
+    seed: int,
+    *,
+    condition: Condition | None = None,
+    model: MultimodalVAE | None = None,
+) -> VecEnv:
+    """``n_envs`` environments that show a policy what ``task`` says.
+
+    Sensors fail as ``condition`` says; without one all are there. Environment i is
+    seeded with ``seed`` + i at the first reset. ``model`` is the encoder, if it is
+    loaded already. Observations, ``infos[i]["terminal_observation"]`` included:
+
+    - "state": Box (D,), never affected by the condition;
+    - "raw": a Dict of the chosen sensors, also of one alone, and with a mask of the key
+      "available", a column for each of them;
+    - "latent": Box (latent_dim,), the mask appended.
+
+    Each environment is wrapped in Monitor. A sensor whose declared format begins with
+    "2 frames" counts as there again when both are fresh.
+
+    Raises ``UserError`` where environment, perception and condition do not fit.
+
+    Example:
+    >>> task = Task("nexus_rl/MultimodalPendulum-v0", perception=Perception("state"))
+    >>> venv = make_vec_env(task, n_envs=2, seed=0)
+    >>> venv.reset().shape
+    (2, 3)
+    >>> venv.close()
+    """
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    venv: VecEnv = DummyVecEnv([partial(_make_one, task, condition)] * n_envs)
+    try:
+        if condition is not None and condition.schedule is not None:
+            venv = _drop_out(venv, task.perception, condition)
+        venv = _show(venv, task.perception, model)
+    except BaseException:
+        venv.close()
+        raise
+    venv.seed(seed)
+    return venv
+
+
+def _make_one(task: Task, condition: Condition | None) -> Env:
+    from stable_baselines3.common.monitor import Monitor
+
+    from nexus_rl.wrappers import SensorCorruption
+
+    env = make_env(task.env, task.env_kwargs)
+    if condition is not None and condition.corruptions:
+        env = SensorCorruption(env, condition.corruptions)
+    return Monitor(env)
+
+
+def _drop_out(venv: VecEnv, perception: Perception, condition: Condition) -> VecEnv:
+    from nexus_rl.wrappers import VecSensorDropout
+
+    assert condition.schedule is not None
+    return VecSensorDropout(
+        venv,
+        condition.schedule,
+        perception.fill,
+        min_available=condition.min_available,
+        stack=frames(venv),
+    )
+
+
+def frames(env: Any) -> dict[str, int]:
+    """How many frames the readings of each sensor hold, where their format tells."""
+    from nexus_rl.spaces import sensor_formats
+
+    told = {
+        name: re.match(r"(\d+) frames?\b", text)
+        for name, text in sensor_formats(env).items()
+    }
+    return {name: int(match[1]) for name, match in told.items() if match}
+
+
+def _show(venv: VecEnv, perception: Perception, model: MultimodalVAE | None) -> VecEnv:
+    from agents.views import VecSensors, VecState
+
+    if perception.kind == "state":
+        return VecState(venv)
+    if perception.kind == "raw":
+        return VecSensors(venv, perception.sensors, perception.mask)
+    encoder = model if model is not None else perception.encoder
+    if encoder is None:
+        raise UserError(
+            "an agent that sees latents needs the folder of an encoder, such as "
+            "pretrain_nexus.py writes; or let it see raw sensors or the state"
+        )
+    from nexus_rl.wrappers import SB3NexusObservation
+
+    return SB3NexusObservation(venv, encoder, append_mask=perception.mask)
