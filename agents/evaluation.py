@@ -1,0 +1,259 @@
+"""Returns of an agent in every condition, over the same episodes for each agent."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.conditions import Condition, choose_conditions, conditions_of
+from agents.perception import Perception, Task, make_vec_env
+from agents.results import Evaluation, Row
+from nexus_rl.environments import make_env
+from nexus_rl.errors import UserError
+from nexus_rl.wrappers.checks import check_count
+from nexus_rl.wrappers.masking import MASK, sensor_boxes
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from nexus_rl.models.core import MultimodalVAE
+
+Infos = Sequence[Mapping[str, Any]]
+
+
+class Player(Protocol):
+    """What can be evaluated: a loaded bundle, or anything alike.
+
+    One that draws random numbers may have a method ``begin(seeds)``, called with a
+    seed an environment whenever all begin an episode.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in the results."""
+
+    @property
+    def task(self) -> Task:
+        """Its environment, and what it sees of it."""
+
+    @property
+    def encoder(self) -> MultimodalVAE | None:
+        """The loaded encoder, if it sees latents."""
+
+    def predict(self, observation: Any) -> Any:
+        """The actions for a batch of observations."""
+
+
+class PolicyPlayer:
+    """Any policy or algorithm of Stable-Baselines3 at a task, as a ``Player``."""
+
+    def __init__(self, policy: Any, task: Task, name: str = "policy") -> None:
+        self.policy, self.task, self.name = policy, task, name
+        self.encoder: MultimodalVAE | None = None
+        folder = task.perception.encoder
+        if folder is not None:
+            from nexus_rl.models.files import load_model
+
+            self.encoder = load_model(folder)
+
+    def predict(self, observation: Any) -> Any:
+        """The actions that the policy deems best."""
+        return self.policy.predict(observation, deterministic=True)[0]
+
+
+class RandomAgent:
+    """Draws actions uniformly from the action space of ``task``; sees nothing.
+
+    Its actions depend on the seed of the episode alone.
+    """
+
+    encoder: MultimodalVAE | None = None
+
+    def __init__(self, task: Task, name: str = "random") -> None:
+        # Raw sensors come without an encoder's cost.
+        self.task = Task(task.env, task.env_kwargs, Perception("raw"))
+        self.name = name
+        env = make_env(task.env, task.env_kwargs)
+        self._space = env.action_space
+        self._spaces: list[Any] = []
+        env.close()
+
+    def begin(self, seeds: Iterable[int]) -> None:
+        """Begin an episode a seed."""
+        self._spaces = []
+        for seed in seeds:
+            space = copy.deepcopy(self._space)
+            # A stream of its own, not that of the environment's first state.
+            space.seed(_mixed(seed, 1))
+            self._spaces.append(space)
+
+    def predict(self, observation: Any) -> NDArray[Any]:
+        """Random actions, one an episode begun."""
+        return np.stack([space.sample() for space in self._spaces])
+
+
+def evaluate_subsets(
+    agent: Player | tuple[Any, Task],
+    conditions: str | Sequence[str | Condition] = "all",
+    episodes: int = 50,
+    seeds: Sequence[int] = (0,),
+    *,
+    n_envs: int = 10,
+    progress: bool = False,
+) -> Evaluation:
+    """Play ``episodes`` whole episodes a seed in each of the conditions.
+
+    ``agent`` is a loaded bundle, a ``RandomAgent``, or a policy of Stable-Baselines3
+    with its ``Task``; it acts deterministically. ``conditions`` are names, groups (see
+    ``conditions_of``) or ``Condition``s.
+
+    Random numbers are common: episode e of a seed begins in the same state and has the
+    same outages whoever plays it, whatever other conditions there are, and however many
+    environments ``n_envs`` run side by side.
+
+    Raises ``UserError`` for unknown conditions and numbers below 1.
+
+    Example:
+    >>> task = Task("nexus_rl/MultimodalPendulum-v0", {"image_size": 16})
+    >>> found = evaluate_subsets(RandomAgent(task), ["missing"], episodes=2)
+    >>> [row["condition"] for row in found.rows]
+    ['no_image', 'no_image', 'no_sound', 'no_sound']
+    >>> found.rows[0]["available"]
+    {'image': 0.0, 'sound': 1.0}
+    """
+    check_count("episodes", episodes, 1)
+    check_count("n_envs", n_envs, 1)
+    for seed in seeds:
+        check_count("a seed", seed, 0)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds must be different numbers, at least one, got {seeds!r}")
+    player = PolicyPlayer(*agent) if isinstance(agent, tuple) else agent
+    chosen = _conditions(player.task, conditions)
+    from tqdm import tqdm
+
+    rows: list[Row] = []
+    total = len(chosen) * len(seeds) * episodes
+    with tqdm(total=total, unit="episode", disable=not progress) as bar:
+        for condition in chosen:
+            bar.set_description(f"{player.name}, {condition.name}")
+            for row in _play(player, condition, episodes, seeds, n_envs):
+                rows.append(row)
+                bar.update()
+    task = player.task
+    return Evaluation(
+        task.env, dict(task.env_kwargs), episodes, tuple(seeds), tuple(rows)
+    )
+
+
+def _conditions(
+    task: Task, asked: str | Sequence[str | Condition]
+) -> tuple[Condition, ...]:
+    several = [asked] if isinstance(asked, str) else list(asked)
+    named = [each for each in several if isinstance(each, str)]
+    given = tuple(each for each in several if isinstance(each, Condition))
+    if named or not given:
+        known = conditions_of(task.env, task.env_kwargs)
+        given = (*choose_conditions(named, known), *given)
+    names = [condition.name for condition in given]
+    if len(set(names)) < len(names):
+        raise UserError(f"conditions need distinct names, got {', '.join(names)}")
+    return given
+
+
+def _play(
+    player: Player,
+    condition: Condition,
+    episodes: int,
+    seeds: Sequence[int],
+    n_envs: int,
+) -> Iterator[Row]:
+    """The rows of one condition."""
+    rounds = math.ceil(episodes / n_envs)
+    side_by_side = math.ceil(episodes / rounds)
+    task = player.task
+    venv = make_vec_env(
+        task, side_by_side, 0, condition=condition, model=player.encoder
+    )
+    try:
+        for seed in seeds:
+            for first in range(0, episodes, side_by_side):
+                count = min(side_by_side, episodes - first)
+                # Neighbouring seeds of environments are unrelated streams.
+                begin = _mixed(seed, 0) + first
+                played = _episodes(player, venv, begin, count)
+                for episode, told in enumerate(played, first):
+                    yield {
+                        "agent": player.name,
+                        "condition": condition.name,
+                        "group": condition.group,
+                        "seed": seed,
+                        "episode": episode,
+                        **told,
+                    }
+    finally:
+        venv.close()
+
+
+def _episodes(
+    player: Player, venv: VecEnv, seed: int, count: int
+) -> list[dict[str, Any]]:
+    """Return, length and what was there in one episode of the first ``count``.
+
+    All run until the last of them ends: taking those that end first would favour the
+    short ones.
+    """
+    n = venv.num_envs
+    venv.seed(seed)
+    observations = venv.reset()
+    sensors, there = _first_presence(venv)
+    begin = getattr(player, "begin", None)
+    if begin is not None:
+        begin(range(seed, seed + n))
+    returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+    seen, live = np.zeros((n, len(sensors))), np.arange(n) < count
+    while live.any():
+        seen += there * live[:, None]
+        actions = player.predict(observations)
+        observations, rewards, dones, infos = venv.step(actions)
+        returns += np.where(live, rewards, 0.0)
+        lengths += live
+        live &= ~dones
+        there = _presence(sensors, infos)
+    return [
+        {
+            "return": float(returns[i]),
+            "length": int(lengths[i]),
+            "available": dict(
+                zip(sensors, (seen[i] / lengths[i]).tolist(), strict=True)
+            ),
+        }
+        for i in range(count)
+    ]
+
+
+def _first_presence(venv: VecEnv) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """The sensors, and which are there after a reset: (N, M)."""
+    from stable_baselines3.common.vec_env import unwrap_vec_wrapper
+
+    from nexus_rl.wrappers import VecSensorDropout
+
+    dropout = unwrap_vec_wrapper(venv, VecSensorDropout)
+    source = venv.unwrapped if dropout is None else dropout
+    sensors = tuple(sensor_boxes(source.observation_space, None))
+    return sensors, _presence(sensors, source.reset_infos)
+
+
+def _presence(sensors: Sequence[str], infos: Infos) -> NDArray[np.bool_]:
+    """Which sensors are there, (N, M); all, where nobody tells."""
+    told = [info.get(MASK, {}) for info in infos]
+    return np.array([[there.get(name, True) for name in sensors] for there in told])
+
+
+def _mixed(*numbers: int) -> int:
+    """One number of 32 bits from several."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
