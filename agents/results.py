@@ -63,6 +63,12 @@ class Evaluation:
         """The group of each condition, in the order of the rows."""
         return {row["condition"]: row["group"] for row in self.rows}
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The methods but random and oracle, which are there to compare with."""
+        rest = [m for m in self.methods if m not in (self.random, self.oracle)]
+        return tuple(rest or self.methods)
+
     @classmethod
     def join(cls, parts: Sequence[Evaluation]) -> Evaluation:
         """One evaluation of all agents and conditions, each agent by itself.
