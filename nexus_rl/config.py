@@ -12,17 +12,22 @@ Stage = Literal["joint", "bottom", "top"]
 
 # Every model, and those options that it uses and others do not.
 MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
-    "nexus": ("rho", "align"),
-    "nexus0": ("rho", "align", "fill"),
-    "mvae": (),
-    "mmvae": (),
-    "mopoe": (),
-    "mvtcae": ("alpha",),
-    "mmjsd": (),
-    "jmvae": ("alpha",),
-    "avae": ("alpha",),
-    "vae": (),
+    "nexus": ("beta", "rho", "align"),
+    "nexus0": ("beta", "rho", "align", "fill"),
+    "mvae": ("beta",),
+    "mmvae": ("beta",),
+    "mopoe": ("beta",),
+    "mvtcae": ("beta", "alpha"),
+    "mmjsd": ("beta",),
+    "jmvae": ("beta", "alpha"),
+    "avae": ("beta", "alpha"),
+    "vae": ("beta",),
+    "muse": ("beta", "alpha"),
+    "gmc": (),
 }
+
+# Models that have one level only.
+ONE_LEVEL = frozenset({"gmc"})
 
 
 def check_fields(config: object) -> None:
@@ -51,9 +56,10 @@ class ModelConfig:
 
     model: str = "nexus"
     """Fusion and objective: nexus, nexus0, mvae, mmvae, mopoe, mvtcae, mmjsd, jmvae,
-    avae or vae."""
+    avae, vae, muse or gmc."""
     levels: int = 2
-    """2: a VAE per modality under the multimodal latent; 1: end to end."""
+    """2: a VAE per modality under the multimodal latent; 1: end to end, which gmc
+    always is."""
     latent_dim: int = 16
     """Size of the multimodal latent z_sigma."""
     rho: float = 0.1
@@ -63,7 +69,7 @@ class ModelConfig:
     """Weight of the divergence between full and partial posteriors (nexus and nexus0;
     0: the paper)."""
     beta: float = 1.0
-    """Weight of the multimodal latent's KL divergence."""
+    """Weight of the multimodal latent's KL divergence (all but gmc)."""
     width: int = 512
     """Width of the messages and of the top networks."""
     fill: Literal["zero", "learned", "mask"] = "zero"
@@ -71,8 +77,8 @@ class ModelConfig:
     upward: Literal["sample", "mean"] = "sample"
     """What of a bottom posterior goes upward (two levels), training or generating."""
     alpha: float | None = None
-    """Weight by which avae (1 by default), jmvae (0.1) and mvtcae (0.9) pull posteriors
-    together."""
+    """Weight by which avae and muse (1 by default), jmvae (0.1) and mvtcae (0.9) pull
+    posteriors together."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -93,8 +99,10 @@ class ModelConfig:
 
         For settings that were not made with it in mind, such as a preset's.
         """
-        unset = {name: getattr(ModelConfig, name) for name in self.unused(model)}
-        return replace(self, model=model, **unset)
+        levels = 1 if model in ONE_LEVEL else self.levels
+        fit = replace(self, model=model, levels=levels)
+        unset = {name: getattr(ModelConfig, name) for name in fit.unused(model)}
+        return replace(fit, **unset)
 
     def unused(self, model: str) -> list[str]:
         """The options that ``model`` would ignore, of those that are not at default.
@@ -113,6 +121,8 @@ class ModelConfig:
 
     def check_used(self) -> None:
         """Raises ``UserError`` if an option is set that the model would ignore."""
+        if self.model in ONE_LEVEL and self.levels != 1:
+            raise UserError(f"{self.model} has one level only: set levels to 1")
         for name in self.unused(self.model):
             users = [model for model, used in MODEL_OPTIONS.items() if name in used]
             where = f"for {', '.join(users)}" if users else "for two levels"

@@ -55,6 +55,22 @@ def global_sum(value: Tensor) -> Tensor:
     return _Sum.apply(value)  # type: ignore[no-any-return]
 
 
+def global_rows(value: Tensor) -> tuple[Tensor, int]:
+    """The rows of ``value`` (B, D) on all processes, and where this one's begin.
+
+    Gradients reach every process. Without gradients there are only the process's own,
+    for each validates on every row.
+    """
+    if world_size() == 1 or not torch.is_grad_enabled():
+        return value, 0
+    counts = torch.zeros(world_size(), device=value.device)
+    counts[rank()] = len(value)
+    ends = global_sum(counts).cumsum(0).long().tolist()
+    end = ends[rank()]
+    first = end - len(value)
+    return global_sum(F.pad(value, (0, 0, first, ends[-1] - end))), first
+
+
 def global_mean(value: Tensor) -> Tensor:
     """The mean of all elements of ``value`` on all processes, a scalar."""
     if world_size() == 1:

@@ -214,9 +214,11 @@ class RunFolder:
         stage: str,
         epoch: int,
     ) -> None:
-        """Draws what the model imagines from examples of ``batch``."""
+        """Draws what the model imagines, if it can, from examples of ``batch``."""
         from nexus_rl import pictures
 
+        if not model.generative:
+            return
         rows = pictures.examples(batch, model.modalities)
         chosen = {name: data[rows] for name, data in batch.items()}
         figure = pictures.draw(model, chosen, classes, stage)

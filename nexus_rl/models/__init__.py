@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nexus_rl.config import ModelConfig
@@ -62,5 +63,5 @@ def make_model(
     known = ModelConfig.__dataclass_fields__
     for option in options:
         choose(option, known, "model option")
-    config = ModelConfig(model=name, **options)
+    config = replace(ModelConfig().for_model(name), **options)
     return kind(modalities, config, networks=networks, seed=seed)

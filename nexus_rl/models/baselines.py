@@ -3,7 +3,7 @@
 Posteriors are Gaussian and nothing is importance-weighted, as in the released code, so
 that only the two choices differ. Its bugs (a sound expert that is never trained, sound
 terms that are left out) are not reproduced. The defaults of ``alpha`` are ours: the
-paper has no numbers.
+paper has no numbers. MUSE and GMC are of the authors' work on agents.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from nexus_rl.errors import UserError
 from nexus_rl.models import subset_objectives as objectives
+from nexus_rl.models.contrastive import GMC
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.experts import (
     Experts,
@@ -142,6 +143,21 @@ class AVAE(ExpertModel):
         return objectives.Association(self.alpha)
 
 
+class MUSE(ExpertModel):
+    """Product of experts and prior, aligned with those of less (Vasco et al. 2022).
+
+    ``alpha``, 1 by default, weighs the symmetric divergences between the posteriors of
+    all proper subsets and that of everything, averaged, without warm-up.
+    """
+
+    name = "muse"
+    fusion_kind = PriorProductFusion
+    default_alpha = 1.0
+
+    def make_objective(self) -> Objective:
+        return objectives.Alignment(self.alpha)
+
+
 class VAE(MultimodalVAE):
     """One encoder of everything at once (paper, Eq. 5).
 
@@ -157,4 +173,4 @@ class VAE(MultimodalVAE):
         return objectives.Everything()
 
 
-BASELINES = (MVAE, MMVAE, MoPoE, MVTCAE, MMJSD, JMVAE, AVAE, VAE)
+BASELINES = (MVAE, MMVAE, MoPoE, MVTCAE, MMJSD, JMVAE, AVAE, VAE, MUSE, GMC)

@@ -153,14 +153,18 @@ def same_modality(modality: Modality, others: Sequence[Modality]) -> None:
 
 
 @torch.no_grad()
-def check_networks(bottom: Bottom) -> None:
-    """Raises ``UserError`` unless networks of the user's own fit their modality."""
+def check_networks(bottom: Bottom, decodes: bool) -> None:
+    """Raises ``UserError`` unless networks of the user's own fit their modality.
+
+    The decoder is left alone unless the model ``decodes``.
+    """
     modality = bottom.modality
     shape = ", ".join(map(str, modality.shape))
     bottom.eval()
     try:
         encoded = bottom.encode(torch.zeros(2, *modality.shape))
-        found = tuple(bottom.output(bottom.code(encoded, None)).shape)
+        code = bottom.code(encoded, None)
+        found = tuple(bottom.output(code).shape) if decodes else (2, *modality.shape)
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(
             f"the networks given for modality {modality.name!r} do not run on a batch "

@@ -20,7 +20,7 @@ from nexus_rl.modality import Modality
 from nexus_rl.models import batches, losses
 from nexus_rl.models.fusion import Fusion
 from nexus_rl.models.inference import Batch, Inference
-from nexus_rl.models.levels import LEVELS
+from nexus_rl.models.levels import LEVELS, Bottom
 from nexus_rl.models.losses import Loss
 from nexus_rl.models.objective import Objective
 from nexus_rl.networks import Builder, builder_for, mlp
@@ -53,7 +53,8 @@ class MultimodalVAE(Inference):
     ) -> None:
         super().__init__()
         self.modalities = batches.distinct(modalities)
-        self.config = replace(config or ModelConfig(), model=self.name)
+        config = config or ModelConfig().for_model(self.name)
+        self.config = replace(config, model=self.name)
         self.config.check_used()
         self.own_networks = batches.known_names(networks or {}, self.modalities)
         self.objective = self.make_objective()
@@ -63,19 +64,26 @@ class MultimodalVAE(Inference):
             self._build(networks or {})
 
     def _build(self, networks: Mapping[str, Builder]) -> None:
-        config, level = self.config, LEVELS[self.config.levels]
         self.bottoms = nn.ModuleDict()
         for modality in self.modalities:
             builder = networks.get(modality.name) or builder_for(modality)
-            bottom = level(modality, builder, config.width)
+            bottom = self.make_bottom(modality, builder)
             if modality.name in networks:
-                batches.check_networks(bottom)
+                batches.check_networks(bottom, self.generative)
             self.bottoms[modality.name] = bottom
         dims = {name: bottom.code_dim for name, bottom in self.bottom_items()}
         self.fusion = self.make_fusion(dims)
         self.top_decoders = nn.ModuleDict(
-            {name: self.make_top_decoder(dim) for name, dim in dims.items()}
+            {
+                name: self.make_top_decoder(dim)
+                for name, dim in dims.items()
+                if self.generative
+            }
         )
+
+    def make_bottom(self, modality: Modality, builder: Builder) -> Bottom:
+        """What stands between a modality's data and its code."""
+        return LEVELS[self.config.levels](modality, builder, self.config.width)
 
     def make_fusion(self, code_dims: dict[str, int]) -> Fusion[Any]:
         """The fusion over codes of these sizes."""
@@ -135,10 +143,12 @@ class MultimodalVAE(Inference):
         bottom = self._bottom(name)
         if source is not None:
             batches.same_modality(bottom.modality, source.modalities)
-            if source.config.levels != self.config.levels:
+            if type(source.bottoms[name]) is not type(bottom):
                 raise UserError(
-                    f"modality {name!r}: levels is {self.config.levels} here but "
-                    f"{source.config.levels} in the model to copy from"
+                    f"modality {name!r}: the bottoms of gmc, of other models with one "
+                    f"level, and of two levels differ: this is {self.name} with levels="
+                    f"{self.config.levels}, the model to copy from {source.name} with "
+                    f"levels={source.config.levels}"
                 )
             bottom.load_state_dict(source.bottoms[name].state_dict())
         bottom.frozen = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ class Inference(nn.Module):
 
     Batches, ``available`` and ``generator`` are those of ``MultimodalVAE``.
     """
+
+    # Whether there are posteriors and decoders; without, a model can only ``encode``.
+    generative: ClassVar[bool] = True
 
     modalities: tuple[Modality, ...]
     config: ModelConfig

@@ -16,7 +16,7 @@ from nexus_rl import likelihoods
 from nexus_rl.draws import Draws
 from nexus_rl.modality import Modality
 from nexus_rl.models.gaussian import Gaussian, GaussianHeads
-from nexus_rl.networks import Builder
+from nexus_rl.networks import Builder, Networks
 
 
 class Term(NamedTuple):
@@ -132,6 +132,15 @@ class BottomVAE(Bottom):
         return self._activate(raw)
 
 
+def trunk(networks: Networks, width: int) -> nn.Sequential:
+    """From data to ``width`` features."""
+    return nn.Sequential(
+        networks.encoder,
+        nn.Linear(networks.features, width),
+        networks.activation(width),
+    )
+
+
 class Trunk(Bottom):
     """The one-level choice: a deterministic trunk, trained end to end."""
 
@@ -139,11 +148,7 @@ class Trunk(Bottom):
         super().__init__(modality)
         self.code_dim = width
         networks = builder(modality, width)
-        self.encoder = nn.Sequential(
-            networks.encoder,
-            nn.Linear(networks.features, width),
-            networks.activation(width),
-        )
+        self.encoder = trunk(networks, width)
         self.decoder = nn.Sequential(networks.activation(width), networks.decoder)
 
     def encode(self, x: Tensor) -> Tensor:

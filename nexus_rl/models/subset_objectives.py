@@ -118,6 +118,28 @@ class JointAndParts(Planned):
         return [Term("parts", joint.kl_from(q), self.alpha) for q in singles]
 
 
+class Alignment(Planned):
+    """Everything explains everything, and what is less has much the same posterior.
+
+    MUSE (Vasco et al. 2022): ``alpha`` weighs the mean over all proper subsets of the
+    symmetric divergence between their posterior and that of everything.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def plan(self, modalities: int) -> list[Plan]:
+        *parts, everything = subsets(range(modalities))
+        return [Plan(everything), *(Plan(part, (), 1.0, 0.0) for part in parts)]
+
+    def between(self, posteriors: list[Gaussian]) -> list[Term]:
+        joint, *parts = posteriors
+        if not parts:
+            return []
+        each = [joint.kl_from(q) + q.kl_from(joint) for q in parts]
+        return [Term("alignment", torch.stack(each).mean(0), self.alpha)]
+
+
 class TotalCorrelation(JointAndParts):
     """As ``JointAndParts``, weighted as a bound on total correlation.
 

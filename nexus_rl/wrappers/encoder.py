@@ -103,6 +103,11 @@ class Encoder:
         choose(when_blind, dict.fromkeys(get_args(WhenBlind)), "when_blind")
         self.model = _take(model, device)
         check_fit(self.model, space, formats)
+        if latent != "mean" and not self.model.generative:
+            raise UserError(
+                f"{self.model.name} has no posterior: latent must be 'mean', got "
+                f"{latent!r}"
+            )
         self.envs = envs
         self.latent = latent
         self.append_mask = append_mask
@@ -219,11 +224,13 @@ class Encoder:
             for name in self._names
         }
         with _one_thread_in_workers(), self._evaluating(), torch.inference_mode():
-            posterior = self.model.posterior(batch, torch.from_numpy(available))
+            there = torch.from_numpy(available)
+            if self.latent == "mean":
+                code: Latents = self.model.encode(batch, there).float().cpu().numpy()
+                return code
+            posterior = self.model.posterior(batch, there)
             mean: Latents = posterior.mean.float().cpu().numpy()
             scale: Latents = posterior.stddev.float().cpu().numpy()
-        if self.latent == "mean":
-            return mean
         if self.latent == "mean_logvar":
             return np.concatenate([mean, 2 * np.log(scale)], 1)
         draws = [self._noise[env].standard_normal(mean.shape[1]) for env in envs]

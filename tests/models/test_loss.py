@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tiny import (
     FOUR,
     IMAGE,
+    KINDS,
     LABEL,
+    TWO_LEVELS,
     VECTOR,
     ConstantNoise,
     batch_of,
@@ -24,7 +26,7 @@ from torch.distributions import Normal, kl_divergence
 from nexus_rl import TrainConfig
 from nexus_rl.draws import Draws, seeded
 from nexus_rl.errors import UserError
-from nexus_rl.models import MODELS, MultimodalVAE
+from nexus_rl.models import MultimodalVAE
 
 SQUARED = (IMAGE, VECTOR, LABEL)  # likelihoods in which rows are independent
 
@@ -179,7 +181,7 @@ def test_a_perfect_model_pays_nothing_for_classes_it_is_sure_of() -> None:
 # -- Stages --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TWO_LEVELS)
 def test_joint_is_bottom_plus_top(name: str) -> None:
     model = make(name=name).train()
     model.bottoms.eval()  # as stage top has them: its batch statistics are fixed
@@ -248,7 +250,7 @@ def gradients_of(model: MultimodalVAE, stage: str) -> dict[str, Tensor]:
     return gradients(model)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TWO_LEVELS)
 def test_the_top_level_gives_no_gradient_to_the_bottom(name: str) -> None:
     """Its inputs and its targets are detached (section 4.2)."""
     found = gradients_of(make(name=name).train(), "top")
@@ -257,7 +259,7 @@ def test_the_top_level_gives_no_gradient_to_the_bottom(name: str) -> None:
     assert any(name.startswith("top_decoders.") for name in found)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TWO_LEVELS)
 def test_trained_jointly_each_level_learns_as_if_alone(name: str) -> None:
     """So bottom VAEs train exactly as independent VAEs do."""
     model = make(name=name).train()
@@ -272,8 +274,7 @@ def test_trained_jointly_each_level_learns_as_if_alone(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize(("name", "levels"), KINDS)
 def test_every_weight_learns(name: str, levels: int) -> None:
     """Every expert, too: the released code never trains that of the sound."""
     model = make(name=name, levels=levels).train()

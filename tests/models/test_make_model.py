@@ -1,19 +1,19 @@
 """Models by name, and what is wrong when one cannot be made."""
 
 import pytest
-from tiny import IMAGE, LABEL
+from tiny import IMAGE, KINDS, LABEL
 
 from nexus_rl import Modality, ModelConfig, Nexus, make_model
 from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.errors import UserError
 from nexus_rl.models import MODELS, Nexus0
+from nexus_rl.models.contrastive import GMC
 from nexus_rl.networks import vector_networks
 
 PAIR = (IMAGE, LABEL)
 
 
-@pytest.mark.parametrize("levels", [1, 2])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "levels"), KINDS)
 def test_names_choose_the_class(name: str, levels: int) -> None:
     model = make_model(name, PAIR, width=8, levels=levels)
     assert type(model) is MODELS[name]
@@ -80,7 +80,7 @@ def test_what_cannot_be_made_is_refused(
 
 # -- Options that a model would ignore -----------------------------------------
 
-SET = {"rho": 0.3, "align": 0.2, "alpha": 0.4, "fill": "mask"}
+SET = {"rho": 0.3, "align": 0.2, "alpha": 0.4, "beta": 0.7, "fill": "mask"}
 
 
 def test_every_model_says_which_options_it_uses() -> None:
@@ -96,7 +96,9 @@ def test_options_are_used_or_refused(name: str, option: str) -> None:
         assert getattr(model.config, option) == SET[option]
     else:
         users = ", ".join(m for m, used in MODEL_OPTIONS.items() if option in used)
-        message = f"{name} with levels=2 does not use {option}, which is for {users}"
+        levels = dict(KINDS)[name]
+        message = f"{name} with levels={levels} does not use {option}, which is for "
+        message += users
         with pytest.raises(UserError, match=message):
             make_model(name, PAIR, width=8, **{option: SET[option]})
 
@@ -113,6 +115,22 @@ def test_settings_made_for_one_model_may_serve_another() -> None:
     assert config.for_model("nexus0") == ModelConfig(
         "nexus0", rho=0.5, align=3.0, beta=0.1, upward="mean"
     )
+
+
+def test_a_model_of_one_level_has_it_unless_told_otherwise() -> None:
+    assert make_model("gmc", PAIR, width=8).config == ModelConfig(
+        "gmc", levels=1, width=8
+    )
+    assert GMC(PAIR).config.levels == 1
+    assert ModelConfig(rho=0.5, align=3.0, beta=0.1, upward="mean").for_model(
+        "gmc"
+    ) == ModelConfig("gmc", levels=1)
+    for make in (
+        lambda: make_model("gmc", PAIR, levels=2),
+        lambda: GMC(PAIR, ModelConfig(width=8)),
+    ):
+        with pytest.raises(UserError, match="gmc has one level only: set levels to 1"):
+            make()
 
 
 def test_a_model_of_ones_own_may_use_every_option() -> None:

@@ -1,19 +1,27 @@
 """The loss of every model by hand, from its posteriors of subsets and its decoders."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import pytest
 import torch
-from tiny import FOUR, IMAGE, LABEL, VECTOR, ConstantNoise, batch_of, make
+import torch.nn.functional as F
+from tiny import FOUR, IMAGE, KINDS, LABEL, VECTOR, ConstantNoise, batch_of, make
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from nexus_rl import Modality, UserError
+from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.models import MODELS, MultimodalVAE
 from nexus_rl.models.gaussian import Gaussian
-from nexus_rl.models.subset_objectives import JensenShannon, TotalCorrelation
+from nexus_rl.models.subset_objectives import (
+    Alignment,
+    JensenShannon,
+    Plan,
+    TotalCorrelation,
+)
 
 SETS = ((IMAGE, LABEL), (IMAGE, VECTOR, LABEL), FOUR)
 NOISE, BETA, WARMUP, ALPHA = 0.4, 0.7, 0.3, 0.6
@@ -124,6 +132,28 @@ def association(scene: Scene) -> Tensor:
     return total
 
 
+def aligned(scene: Scene) -> Tensor:
+    q = scene.posterior(scene.names)
+    rest = [scene.posterior(some) for some in scene.subsets()[:-1]]
+    apart = sum(kl(q, part) + kl(part, q) for part in rest) / len(rest)
+    return scene.explain(q, scene.names) + BETA * WARMUP * kl(q) + ALPHA * apart
+
+
+def contrast(scene: Scene) -> Tensor:
+    """The share of the partner among all, by exponentials of cosines over 0.3."""
+    total, rows = torch.zeros(()), range(len(scene.batch[scene.names[0]]))
+    joint = scene.model.encode(scene.batch)
+    for name in scene.names:
+        alone = scene.model.encode({name: scene.batch[name]})
+        if len(scene.names) == 1:
+            alone = joint
+        match = (F.cosine_similarity(joint[:, None], alone[None], dim=2) / 0.3).exp()
+        for i in rows:
+            total -= (match[i, i] / match[i].sum()).log() / 2 / len(rows)
+            total -= (match[i, i] / match[:, i].sum()).log() / 2 / len(rows)
+    return total
+
+
 BY_HAND: dict[str, Callable[[Scene], Tensor]] = {
     "vae": lambda s: explaining_all(s, [s.names]),
     "nexus": lambda s: explaining_all(s, [s.names]),
@@ -135,18 +165,20 @@ BY_HAND: dict[str, Callable[[Scene], Tensor]] = {
     "mmjsd": jensen_shannon,
     "jmvae": joint_and_parts,
     "avae": association,
+    "muse": aligned,
+    "gmc": contrast,
 }
 
 
 def scene_of(name: str, modalities: tuple[Modality, ...], levels: int) -> Scene:
-    options = {"alpha": ALPHA} if name in ("mvtcae", "jmvae", "avae") else {}
-    model = make(modalities, name, levels=levels, beta=BETA, **options).eval()
+    chosen = {"alpha": ALPHA, "beta": BETA}
+    options = {key: chosen[key] for key in MODEL_OPTIONS[name] if key in chosen}
+    model = make(modalities, name, levels=levels, **options).eval()
     return Scene(model, batch_of(modalities))
 
 
-@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize(("name", "levels"), KINDS)
 @pytest.mark.parametrize("modalities", SETS, ids=len)
-@pytest.mark.parametrize("name", MODELS)
 def test_the_loss_is_that_of_the_publication(
     name: str, modalities: tuple[Modality, ...], levels: int
 ) -> None:
@@ -177,7 +209,7 @@ def test_every_subset_with_a_sound_has_a_sound_term(levels: int) -> None:
 def test_training_draws_no_subsets_of_its_own() -> None:
     """So the passes, and with them the loss without noise, are those of eval mode."""
     for name in set(MODELS) - {"nexus", "nexus0"}:
-        objective = scene_of(name, FOUR, 2).model.objective
+        objective = scene_of(name, FOUR, dict(KINDS)[name]).model.objective
         complete = objective.complete(3, 4, torch.device("cpu"))
         training = objective.passes(3, 4, ConstantNoise(), torch.device("cpu"))
         assert len(training) == len(complete)
@@ -190,6 +222,31 @@ def test_posteriors_that_are_the_prior_do_not_diverge() -> None:
     prior = Gaussian(torch.zeros(3, 4), torch.zeros(3, 4))
     (term,) = JensenShannon().between([prior] * 3)
     assert term.value.tolist() == pytest.approx([0] * 3, abs=1e-6)
+
+
+def test_alignment_is_the_mean_over_proper_subsets() -> None:
+    """Of N(0, 1) and N(1, 1) half a nat each way; of N(0, 1) and N(0, 4) more one way.
+
+    Whichever way, variances of 1 and s give (s + 1 / s) / 2 - 1 nats together.
+    """
+    zeros, ones = torch.zeros(2, 3), torch.ones(2, 3)
+    joint, moved = Gaussian(zeros, zeros), Gaussian(ones, zeros)
+    wide = Gaussian(zeros, math.log(4) * ones)
+    (term,) = Alignment(0.6).between([joint, moved, wide])
+    expected = 3 * (1 + (4 + 1 / 4) / 2 - 1) / 2
+    assert term.value.tolist() == pytest.approx([expected] * 2)
+    assert (term.weight, term.is_kl) == (0.6, False)
+    assert Alignment(1.0).between([joint]) == []
+
+
+@pytest.mark.parametrize(("modalities", "passes"), [(1, 1), (2, 3), (3, 7), (4, 15)])
+def test_alignment_encodes_every_subset_and_explains_from_everything(
+    modalities: int, passes: int
+) -> None:
+    everything, *rest = Alignment(1.0).plan(modalities)
+    assert everything == Plan(tuple(range(modalities)))
+    assert len({part.given for part in rest} - {everything.given}) == passes - 1
+    assert all((part.targets, part.kl) == ((), 0) for part in rest)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
@@ -208,7 +265,7 @@ def test_alpha_above_one_has_no_meaning_for_total_correlation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "default"), [("mvtcae", 0.9), ("jmvae", 0.1), ("avae", 1.0)]
+    ("name", "default"), [("mvtcae", 0.9), ("jmvae", 0.1), ("avae", 1.0), ("muse", 1.0)]
 )
 def test_the_default_of_alpha(name: str, default: float) -> None:
     losses = [

@@ -5,11 +5,13 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nexus_rl import Modality, make_model
+from nexus_rl.config import ONE_LEVEL
 from nexus_rl.draws import Draws, seeded
 from nexus_rl.models import MODELS, MultimodalVAE
+from nexus_rl.networks import Networks
 
 IMAGE = Modality("image", (1, 8, 8), latent_dim=6, beta=0.5)
 VECTOR = Modality("vector", (5,), weight=2, top_weight=3, low=-1, high=3)
@@ -25,11 +27,14 @@ SOUND = Modality(
 LABEL = Modality("label", (3,), "categorical", weight=5, top_weight=4)
 FOUR = (IMAGE, VECTOR, SOUND, LABEL)
 
-# Every model with every option that changes what stands in for a missing sensor.
+# Every model, with every number of levels that it may have.
+KINDS = tuple((n, k) for n in MODELS for k in (1, 2) if k == 1 or n not in ONE_LEVEL)
+TWO_LEVELS = tuple(name for name, levels in KINDS if levels == 2)
+
+# The same with every option that changes what stands in for a missing sensor.
 CHOICES = (
-    *((name, "zero") for name in MODELS),
-    ("nexus0", "learned"),
-    ("nexus0", "mask"),
+    *((name, "zero", levels) for name, levels in KINDS),
+    *(("nexus0", fill, levels) for fill in ("learned", "mask") for levels in (1, 2)),
 )
 
 
@@ -75,6 +80,18 @@ def batch_of(
             values = torch.rand(rows, *modality.shape, generator=noise)
             batch[modality.name] = modality.denormalise(values)
     return batch
+
+
+def linear_networks(modality: Modality, code_dim: int) -> Networks:
+    """Networks of our own: one linear layer each way."""
+    return Networks(
+        nn.Sequential(nn.Flatten(), nn.Linear(modality.size, 9)),
+        nn.Sequential(
+            nn.Linear(code_dim, modality.size), nn.Unflatten(1, modality.shape)
+        ),
+        9,
+        lambda _: nn.Tanh(),
+    )
 
 
 class ConstantNoise(Draws):

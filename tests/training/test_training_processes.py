@@ -52,6 +52,7 @@ def model_and_data(kind: str) -> tuple[MultimodalVAE, dict[str, Tensor]]:
         "one level": {"levels": 1},
         "mixture of experts": {"name": "mmvae"},
         "joint encoder": {"name": "jmvae", "levels": 1},
+        "contrast": {"name": "gmc"},
     }[kind]
     return tiny_model(**options), made_up(UNEVEN)
 
@@ -108,7 +109,7 @@ def run_two(target: Any, folder: Path, *arguments: Any) -> None:
     "kind",
     [
         *("squared error", "optimal sigma", "one level"),
-        *("mixture of experts", "joint encoder"),
+        *("mixture of experts", "joint encoder", "contrast"),
     ],
 )
 def test_two_processes_give_the_numbers_of_one(tmp_path: Path, kind: str) -> None:

@@ -60,7 +60,8 @@ gym.register("nexus_rl_tests/Flaky-v0", lambda **options: Flaky(**options))
 def model_for(space, **options):
     """A tiny model, its modalities not in the order of the space, as if trained."""
     modalities = sorted(modalities_from_space(space), key=lambda m: m.name)
-    model = make_model("nexus", modalities, **{"width": 16, "latent_dim": 4} | options)
+    options = {"name": "nexus", "width": 16, "latent_dim": 4} | options
+    model = make_model(modalities=modalities, **options)
     noise = seeded(3)
     for name, statistic in model.named_buffers():
         if name.endswith("running_mean"):

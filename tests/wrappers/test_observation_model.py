@@ -6,8 +6,10 @@ import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from observation_world import Flaky, model_for, run, same_states, states
+from observation_world import Flaky, expected, model_for, run, same_states, states
 
+from nexus_rl import UserError
+from nexus_rl.models import MODELS
 from nexus_rl.wrappers.observation import NexusObservation
 
 FLAKY = model_for(Flaky.observation_space)
@@ -62,3 +64,30 @@ def test_a_wrapped_environment_can_be_pickled(folder):
     env.reset(seed=1)
     copy = cloudpickle.loads(cloudpickle.dumps(env))
     assert np.array_equal(run(copy, 1)[0], run(env, 1)[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_may_be_what_encodes(name):
+    """What it says of a sensor's reading does not depend on those that are missing."""
+    model = model_for(Flaky.observation_space, name=name)
+    env = NexusObservation(Flaky(), model, when_blind="prior")
+    bare = Flaky()
+    latent, observation = env.reset(seed=2)[0], bare.reset(seed=2)[0]
+    blind = 0
+    for _ in range(60):
+        alone = expected(model, observation)
+        blind += alone is None
+        alone = np.zeros(4) if alone is None else alone
+        np.testing.assert_allclose(latent, alone, rtol=1e-4, atol=1e-5)
+        latent, _, ended, _, _ = env.step(np.zeros(1, np.float32))
+        observation = bare.step(np.zeros(1, np.float32))[0]
+        if ended:
+            latent, observation = env.reset()[0], bare.reset()[0]
+    assert blind > 5
+
+
+@pytest.mark.parametrize("latent", ["sample", "mean_logvar"])
+def test_a_model_without_a_posterior_has_codes_only(latent):
+    model = model_for(Flaky.observation_space, name="gmc")
+    with pytest.raises(UserError, match=f"gmc has no posterior.*'mean', got '{latent}"):
+        NexusObservation(Flaky(), model, latent=latent)
