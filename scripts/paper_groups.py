@@ -103,6 +103,7 @@ TITLES = {
     "jmvae": "JMVAE",
     "avae": "AVAE",
     "vae": "multimodal VAE",
+    "muse": "MUSE",
 }
 
 

@@ -111,15 +111,18 @@ def parse(argv: list[str]) -> Args:
     env = None if "dataset" in first else first.get("env", PENDULUM)
     name = first.get("preset", default_preset(env))
     preset = choose(name, PRESETS, "preset")
+    model = preset.model.for_model(first.get("model", preset.model.model))
+    one_level = model.levels == 1 or first.get("levels") == "1"
     default = Args(
         env=env,
         preset=name,
         threads=threads_for(env),
-        model=preset.model.for_model(first.get("model", preset.model.model)),
+        model=model,
         train=preset.train,
-        top=TopConfig() if first.get("levels") == "1" else preset.top,
+        top=TopConfig() if one_level else preset.top,
     )
     args: Args = tyro.cli(Args, description=__doc__, args=argv, default=default)
+    args.model.check_used()
     if args.dataset and (args.env or args.env_kwargs):
         raise UserError("give --env or --dataset, not both; --env-kwargs are for --env")
     if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
@@ -229,7 +232,9 @@ def main() -> int:
         return 130
     last = args.top.top_epochs or args.train.epochs
     picture = RunFolder(args.folder).picture_path(last)
-    print(f"checkpoint: {args.folder}\npicture:    {picture}")
+    print(f"checkpoint: {args.folder}")
+    if picture.exists():
+        print(f"picture:    {picture}")
     return 0
 
 

@@ -112,7 +112,7 @@ def preset_of(row: str) -> Preset:
         raise UserError(
             f"unknown row {row!r}: expected NAME_LEVELS, such as mvae_2, or a preset"
         ) from None
-    choose(name, MODELS, "model")
+    choose(name, {n: kind for n, kind in MODELS.items() if kind.generative}, "model")
     return replace(preset, model=replace(preset.model, model=name))
 
 

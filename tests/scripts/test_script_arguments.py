@@ -68,14 +68,33 @@ def test_presets_serve_models_with_fewer_options(pretrain_nexus: ModuleType) -> 
     args = pretrain_nexus.parse(["--model", "mvae"])
     assert (args.model.model, args.model.rho, args.model.align) == ("mvae", 0.1, 0)
     assert args.model.beta == 0.1 and args.top.top_epochs == 40
-    args.model.check_used()
-    args = pretrain_nexus.parse(["--model", "mvae", "--rho", "0.5"])
-    with pytest.raises(UserError, match="does not use rho"):
-        args.model.check_used()
+    args = pretrain_nexus.parse(["--model", "muse", "--alpha", "2"])
+    assert (args.model.alpha, args.model.beta, args.top.top_epochs) == (2, 0.1, 40)
     args = pretrain_nexus.parse([])
     assert (args.model.model, args.model.rho, args.model.align) == ("nexus", 0.5, 3)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "mvae", "--rho", "0.5"], "mvae with levels=2 does not use rho"),
+        (["--model", "muse", "--align", "1"], "muse with levels=2 does not use align"),
+        (["--model", "gmc", "--beta", "0.3"], "gmc with levels=1 does not use beta"),
+        (["--model", "gmc", "--levels", "2"], "gmc has one level only"),
+        (["--levels", "1", "--upward", "mean"], "does not use upward"),
+    ],
+)
+def test_options_without_use_are_refused_before_the_data_are_simulated(
+    pretrain_nexus: ModuleType, options: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        pretrain_nexus.parse(options)
+
+
 def test_one_level_is_trained_in_one_stage(pretrain_nexus: ModuleType) -> None:
+    args = pretrain_nexus.parse(["--model", "gmc"])
+    assert (args.model.levels, args.top.top_epochs) == (1, 0)
+    assert (args.model.latent_dim, args.model.width, args.train.epochs) == (10, 128, 20)
+    assert args.preset == "pendulum"
     args = pretrain_nexus.parse(["--model", "mmvae", "--levels", "1"])
     assert (args.model.levels, args.top.top_epochs) == (1, 0)

@@ -168,6 +168,7 @@ def test_jobs_come_after_what_they_need(
         (["table4"], "unknown experiment 'table4'. Did you mean 'table2'"),
         (["table2", "--rows", "mvae"], "unknown row 'mvae': expected NAME_LEVELS"),
         (["table2", "--rows", "mvea_2"], "unknown model 'mvea'. Did you mean 'mvae'"),
+        (["table2", "--rows", "gmc_1"], "unknown model 'gmc'"),
         (["fig_a21", "--rows", "mvae_2"], "fig_a21 is about Nexus alone"),
         (["table2", "--dataset", "mnst"], "unknown dataset 'mnst'"),
         (["table2", "--seeds", "0"], "seeds must be at least 1"),
