@@ -183,8 +183,7 @@ def _play(
         for seed in seeds:
             for first in range(0, episodes, side_by_side):
                 count = min(side_by_side, episodes - first)
-                # Neighbouring seeds of environments are unrelated streams.
-                begin = _mixed(seed, 0) + first
+                begin = episode_seed(seed, first)
                 played = _episodes(player, venv, begin, count)
                 for episode, told in enumerate(played, first):
                     yield {
@@ -252,6 +251,14 @@ def _presence(sensors: Sequence[str], infos: Infos) -> NDArray[np.bool_]:
     """Which sensors are there, (N, M); all, where nobody tells."""
     told = [info.get(MASK, {}) for info in infos]
     return np.array([[there.get(name, True) for name in sensors] for there in told])
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """What seeds the environment of an episode, which is one more than the last's.
+
+    Neighbouring seeds of an environment are unrelated streams.
+    """
+    return _mixed(seed, 0) + episode
 
 
 def _mixed(*numbers: int) -> int:
