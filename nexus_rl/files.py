@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be what is wrong
+            aside.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. What was there before is "
             "unchanged; free some space or choose another folder"
