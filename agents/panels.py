@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from nexus_rl.errors import UserError
+from nexus_rl.files import write_atomic
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -162,7 +163,6 @@ def write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> int:
     Colours are those of the first frame and a coarse selection of all others. Raises
     ``UserError`` if ``path`` cannot be written.
     """
-    aside = path.with_name(f".{path.name}.partial")
     count = 0
     palette: Image.Image | None = None
 
@@ -174,21 +174,16 @@ def write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> int:
             yield frame.quantize(palette=palette, dither=Image.Dither.NONE)
 
     shown = iter(reduced())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        next(shown).save(
-            aside,
-            "GIF",
-            save_all=True,
-            append_images=shown,
-            duration=max(round(1000 / fps), 20),
-            loop=0,
-        )
-        aside.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    content = io.BytesIO()
+    next(shown).save(
+        content,
+        "GIF",
+        save_all=True,
+        append_images=shown,
+        duration=max(round(1000 / fps), 20),  # viewers slow down what is faster
+        loop=0,
+    )
+    write_atomic(path, content.getvalue())
     return count
 
 
