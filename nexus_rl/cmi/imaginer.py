@@ -50,7 +50,8 @@ class Imagination:
     """
 
     def __init__(self, model: Imaginer, dataset: Dataset) -> None:
-        if not (hasattr(model, "modalities") and hasattr(model, "generate")):
+        able = getattr(model, "generative", True) and hasattr(model, "generate")
+        if not (able and hasattr(model, "modalities")):
             raise UserError(
                 f"a {type(model).__name__} cannot be evaluated: a model needs "
                 "modalities and generate (see Imaginer)"

@@ -17,7 +17,7 @@ from worlds import (
     rows_of,
 )
 
-from nexus_rl import Modality, UserError
+from nexus_rl import Modality, UserError, make_model
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,11 @@ def test_a_model_of_other_modalities_is_refused() -> None:
             measured(model)
     with pytest.raises(UserError, match="a str cannot be evaluated"):
         measured("runs/mine")
+
+
+def test_a_model_that_only_encodes_is_refused() -> None:
+    with pytest.raises(UserError, match="a GMC cannot be evaluated: a model needs"):
+        measured(make_model("gmc", (POINT, CLASS), width=8))
 
 
 def test_data_that_cannot_be_measured_on_are_refused() -> None:
