@@ -126,12 +126,7 @@ def evaluate_subsets(
     >>> found.rows[0]["available"]
     {'image': 0.0, 'sound': 1.0}
     """
-    check_count("episodes", episodes, 1)
-    check_count("n_envs", n_envs, 1)
-    for seed in seeds:
-        check_count("a seed", seed, 0)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"seeds must be different numbers, at least one, got {seeds!r}")
+    check_numbers(episodes, seeds, n_envs)
     player = PolicyPlayer(*agent) if isinstance(agent, tuple) else agent
     chosen = _conditions(player.task, conditions)
     from tqdm import tqdm
@@ -148,6 +143,16 @@ def evaluate_subsets(
     return Evaluation(
         task.env, dict(task.env_kwargs), episodes, tuple(seeds), tuple(rows)
     )
+
+
+def check_numbers(episodes: int, seeds: Sequence[int], n_envs: int) -> None:
+    """Raise ``UserError`` for numbers that ``evaluate_subsets`` cannot work with."""
+    check_count("episodes", episodes, 1)
+    check_count("n_envs", n_envs, 1)
+    for seed in seeds:
+        check_count("a seed", seed, 0)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds must be different numbers, at least one, got {seeds!r}")
 
 
 def _conditions(

@@ -77,7 +77,7 @@ def _panel(sight: Sight, boxes: Mapping[str, spaces.Box], width: int) -> Image.I
     for k, (name, box) in enumerate(boxes.items()):
         at = (left + k * (tile + GAP), tiles_at)
         _sensor(panel, pen, at, tile, name, box, sight)
-    said = f"step {sight.step}    return {sight.total:.0f}"
+    said = f"step {sight.step}    return {sight.total:.1f}"
     _write(pen, (width / 2, panel.height - 13), said, 12, INK)
     return panel
 

@@ -66,7 +66,7 @@ def page(evaluation: Evaluation) -> str:
         "## Over all conditions",
         _over_conditions(scores),
         "## Return of an episode",
-        _by_condition(scores, lambda score: score.returns, ".1f"),
+        _by_condition(scores, lambda score: score.returns, _form(scores)),
     ]
     if scores.comparable:
         parts += [
@@ -110,14 +110,14 @@ def _counts(evaluation: Evaluation) -> str:
 
 def _references(scores: Scores) -> list[str]:
     """What random and oracle reach, if they were measured."""
-    evaluation = scores.evaluation
+    evaluation, form = scores.evaluation, _form(scores)
     told = []
     if scores.random is not None:
-        told.append(f"Random actions: {scores.random:.1f}.")
+        told.append(f"Random actions: {scores.random:{form}}.")
     if scores.oracle is not None:
         count = len(evaluation.methods[str(evaluation.oracle)])
         several = f", mean of {count}" * (count > 1)
-        told.append(f"Oracle ({evaluation.oracle}{several}): {scores.oracle:.1f}.")
+        told.append(f"Oracle ({evaluation.oracle}{several}): {scores.oracle:{form}}.")
     if len(told) == 2 and not scores.comparable:
         told.append("That is not above random, so no score is normalised.")
     return [" ".join(told)] if told else []
@@ -149,15 +149,22 @@ def _over_conditions(scores: Scores) -> str:
 
 def _overall_cells(scores: Scores, overall: Overall) -> list[str]:
     whole = scores.of(overall.method, EVERYTHING)
+    form = _form(scores)
     return [
         overall.method,
         str(overall.worst.returns.count),
-        show(None if whole is None else whole.returns, ".1f"),
+        show(None if whole is None else whole.returns, form),
         overall.worst.condition,
-        show(overall.worst.returns, ".1f"),
-        show(overall.area, ".1f"),
+        show(overall.worst.returns, form),
+        show(overall.area, form),
         show(overall.area_normalised, ".2f"),
     ]
+
+
+def _form(scores: Scores) -> str:
+    """How returns are written: three digits, or more where they are large."""
+    largest = max(abs(row["return"]) for row in scores.evaluation.rows)
+    return ".1f" if largest >= 10 else ".2f"
 
 
 def show(estimate: Estimate | None, form: str) -> str:

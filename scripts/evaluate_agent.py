@@ -56,7 +56,9 @@ class Args:
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     methods = read_methods(args.agents)
-    check(args)
+    from agents.evaluation import check_numbers
+
+    check_numbers(args.episodes, args.seeds, args.n_envs)
     folder = args.out or methods[0][1] / "evaluation"
     players, names = load(args, methods)
     references = {*names.get("oracle", ()), *names.get("random", ())}
@@ -101,18 +103,6 @@ def read_methods(texts: Sequence[str]) -> list[tuple[str, Path]]:
     return found
 
 
-def check(args: Args) -> None:
-    """Raises ``UserError`` for numbers that cannot be, before anything is loaded."""
-    from nexus_rl.wrappers.checks import check_count
-
-    check_count("--episodes", args.episodes, 1)
-    check_count("--n-envs", args.n_envs, 1)
-    for seed in args.seeds:
-        check_count("--seeds", seed, 0)
-    if not args.seeds or len(set(args.seeds)) < len(args.seeds):
-        raise UserError(f"--seeds must be different numbers, got {args.seeds}")
-
-
 def load(
     args: Args, methods: Sequence[tuple[str, Path]]
 ) -> tuple[list[Any], dict[str, list[str]]]:
@@ -148,7 +138,7 @@ def check_same_environment(players: Sequence[Any]) -> None:
     """Raises ``UserError`` if agents act in different environments."""
 
     def told(task: Any) -> str:
-        return " ".join([task.env, *cli.show_kwargs(task.env_kwargs)])
+        return " ".join([task.env, *sorted(cli.show_kwargs(task.env_kwargs))])
 
     first = players[0]
     for player in players:

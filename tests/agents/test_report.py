@@ -101,6 +101,12 @@ def test_one_seed_has_no_intervals_and_no_references_no_scores() -> None:
     assert "[" not in text and "ormalised" not in text and "Retained" not in text
 
 
+def test_small_returns_have_more_digits() -> None:
+    small = Evaluation("Env-v0", {}, 1, (7,), rows({"a": (0.125, -1.0)}))
+    table = cells(page(small), "Return of an episode")
+    assert [line[2] for line in table[1:]] == ["0.12", "-1.00"]
+
+
 def test_an_oracle_that_is_no_better_than_random(found: Evaluation) -> None:
     worse = replace(found, random="state", oracle="chance")
     assert "not above random, so no score is normalised" in page(worse)

@@ -147,7 +147,7 @@ def test_mistakes_are_one_line(home: Path, tmp_path: Path) -> None:
     error = refused(home / "a", "--conditions", "no_imag")
     assert "unknown condition 'no_imag'. Did you mean 'no_image'?" in error
     assert "no agent at" in refused(tmp_path)
-    assert "--episodes must be an integer of at least 1" in refused(
+    assert "episodes must be an integer of at least 1" in refused(
         home / "a", "--episodes", "0"
     )
     error = refused(home / "a", home / "longer", *QUICK)
