@@ -165,6 +165,8 @@ def test_short_episodes_are_not_favoured() -> None:
     assert lengths == [row["length"] for row in beside.rows]
     assert min(lengths) < 4 and max(lengths) > 10
     assert [row["return"] for row in beside.rows] == lengths  # a reward of 1 a step
+    # Nothing counts after the end, while the others go on.
+    assert {tuple(row["available"].values()) for row in beside.rows} == {(1.0, 1.0)}
 
 
 def test_a_policy_of_stable_baselines3_with_its_task(tmp_path: Path) -> None:
