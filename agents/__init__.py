@@ -6,14 +6,33 @@ What needs torch or Stable-Baselines3 is imported on first use.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agents.config import AgentConfig
 from agents.perception import Perception, Task, make_vec_env
 
-# Names that would make the import wait for torch or Stable-Baselines3.
-_LATER: dict[str, str] = {}
+if TYPE_CHECKING:
+    from agents.bundle import Agent, load_agent
+    from agents.training import resume_agent, train_agent
 
-__all__ = ["Perception", "Task", "make_vec_env"]
+# Names that would make the import wait for torch or Stable-Baselines3.
+_LATER = {
+    "Agent": "bundle",
+    "load_agent": "bundle",
+    "resume_agent": "training",
+    "train_agent": "training",
+}
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "Perception",
+    "Task",
+    "load_agent",
+    "make_vec_env",
+    "resume_agent",
+    "train_agent",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,124 @@
+"""The algorithms of Stable-Baselines3 by name, built from plain data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gymnasium import spaces
+from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.config import AgentConfig
+from agents.features import EXTRACTORS
+from nexus_rl.errors import UserError, choose
+
+Space = spaces.Space[Any]
+
+
+class Algorithm(NamedTuple):
+    """A class of Stable-Baselines3 and the kinds of actions it can choose."""
+
+    kind: type[BaseAlgorithm]
+    actions: tuple[type[Space], ...]
+
+
+_CLASSES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+ALGORITHMS = {
+    "ppo": Algorithm(PPO, (spaces.Box, *_CLASSES)),
+    "sac": Algorithm(SAC, (spaces.Box,)),
+    "dqn": Algorithm(DQN, (spaces.Discrete,)),
+}
+
+# Arguments that are not a matter of hyper-parameters.
+_OURS = (
+    *("policy", "env", "seed", "device"),
+    *("verbose", "tensorboard_log", "_init_setup_model"),
+)
+
+
+def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
+    """A new algorithm that learns on ``venv``.
+
+    Raises ``UserError`` for actions that it cannot choose, and arguments that it does
+    not take.
+    """
+    kind = _fitting(config.algo, venv.action_space)
+    params = config.hyperparameters
+    description = describe_policy(config, venv.observation_space)
+    known = [name for name in inspect.signature(kind).parameters if name not in _OURS]
+    for name in params:
+        choose(name, dict.fromkeys(known), f"parameter of {config.algo}")
+    params["policy_kwargs"] = _resolved(description["kwargs"])
+    for name in ("learning_rate", "clip_range"):
+        if isinstance(params.get(name), str):
+            params[name] = _linear(name, params[name])
+    try:
+        return kind(
+            description["policy"], venv, seed=config.seed, device="cpu", **params
+        )
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"{config.algo} refuses its parameters: {error}") from error
+
+
+def describe_policy(config: AgentConfig, space: Space) -> dict[str, Any]:
+    """What ``rebuild_policy`` needs but the spaces and the weights; plain data."""
+    kwargs = dict(config.hyperparameters.get("policy_kwargs", {}))
+    several = isinstance(space, spaces.Dict)
+    if several:
+        kwargs.setdefault("features_extractor_class", "sensors")
+    return {
+        "algo": config.algo,
+        "policy": "MultiInputPolicy" if several else "MlpPolicy",
+        "kwargs": kwargs,
+        "use_sde": bool(config.hyperparameters.get("use_sde", False)),
+    }
+
+
+def rebuild_policy(
+    description: Mapping[str, Any], observations: Space, actions: Space
+) -> BasePolicy:
+    """A policy as it was described, with weights of its own."""
+    kind = _fitting(description["algo"], actions)
+    aliases: Mapping[str, Any] = kind.policy_aliases
+    kwargs = _resolved(description["kwargs"])
+    if description["use_sde"]:
+        kwargs["use_sde"] = True
+    policy: BasePolicy = aliases[description["policy"]](
+        observations, actions, lambda _: 0.0, **kwargs
+    )
+    return policy
+
+
+def _fitting(name: str, actions: Space) -> type[BaseAlgorithm]:
+    algorithm = choose(name, ALGORITHMS, "algorithm")
+    if not isinstance(actions, algorithm.actions):
+        fit = [n for n, a in ALGORITHMS.items() if isinstance(actions, a.actions)]
+        raise UserError(
+            f"{name} cannot choose actions of {actions}; use {' or '.join(fit)}"
+        )
+    return algorithm.kind
+
+
+def _resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a policy, with the class of its features for their name."""
+    found = dict(kwargs)
+    if "features_extractor_class" in found:
+        name = found["features_extractor_class"]
+        found["features_extractor_class"] = choose(name, EXTRACTORS, "extractor")
+    return found
+
+
+def _linear(name: str, text: str) -> LinearSchedule:
+    """The schedule from X to 0 that "lin_X" means."""
+    kind, _, start = text.partition("_")
+    try:
+        if kind == "lin":
+            return LinearSchedule(float(start), 0.0, 1.0)
+    except ValueError:
+        pass
+    raise UserError(f"{name} must be a number or such as lin_0.001, got {text!r}")

@@ -1,0 +1,243 @@
+"""A trained agent as a folder: everything that is needed to let it act.
+
+``agent.json``           what it is, and size and sha256 of the other files
+``policy.safetensors``   weights of the policy
+``encoder/``             the model whose latents it sees, if it sees latents
+``training/``            what is needed to go on training it, and how it went
+
+Loading unpickles nothing; ``training/`` is not read for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_model as load_weights
+from safetensors.torch import save_model as save_weights
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.algorithms import describe_policy, rebuild_policy
+from agents.config import AgentConfig
+from agents.perception import Task, make_vec_env
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_json
+from nexus_rl.models.files import load_model
+from nexus_rl.spaces import sensor_formats
+
+if TYPE_CHECKING:
+    from nexus_rl.models.core import MultimodalVAE
+
+FORMAT = 1
+LIBRARIES = ("nexus_rl", "stable-baselines3", "torch", "gymnasium")
+ENCODER = "encoder"
+_NEEDED = ("task", "policy", "interface", "files")  # to let an agent act
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A policy that can act in ``task``.
+
+    ``encoder`` is the model whose latents it sees, None if it sees no latents;
+    ``manifest`` is what ``agent.json`` says.
+    """
+
+    task: Task
+    policy: BasePolicy
+    encoder: MultimodalVAE | None
+    name: str
+    manifest: Mapping[str, Any]
+
+    def predict(self, observations: Any, deterministic: bool = True) -> NDArray[Any]:
+        """Actions (N, ...) for a batch of observations of ``make_vec_env``."""
+        actions, _ = self.policy.predict(observations, deterministic=deterministic)
+        return actions
+
+    def make_vec_env(self, n_envs: int, seed: int, **options: Any) -> VecEnv:
+        """``make_vec_env`` of the agent's task, with its encoder.
+
+        Example: ``agent.make_vec_env(10, seed=0, condition=condition)``.
+        """
+        return make_vec_env(self.task, n_envs, seed, model=self.encoder, **options)
+
+
+def save_agent(
+    folder: Path,
+    policy: BasePolicy,
+    config: AgentConfig,
+    venv: VecEnv,
+    progress: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes the policy, then ``agent.json``; returns what that says.
+
+    ``venv`` is where it learned, ``progress`` what is told of its training: steps and
+    seconds. The encoder must be in ``folder`` already.
+    """
+    aside = folder / ".policy.safetensors.partial"
+    try:
+        save_weights(policy, str(aside))
+        aside.replace(folder / "policy.safetensors")
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"cannot write the policy into {folder}: {error}") from error
+    latent = config.task.perception.kind == "latent"
+    files = ["policy.safetensors"]
+    if latent:
+        files += [f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors"]
+    settings = config.to_json()
+    manifest = {
+        "format": FORMAT,
+        **{name: settings.pop(name) for name in ("algo", "task", "seed")},
+        "sensor_dropout": settings["sensor_dropout"],
+        **progress,
+        "preset": config.preset_name,
+        "n_envs": config.n_envs,
+        "hyperparameters": config.hyperparameters,
+        "policy": describe_policy(config, venv.observation_space),
+        "interface": describe_interface(venv),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "files": {name: _fingerprint(folder / name) for name in files},
+    }
+    if latent:
+        manifest["task"]["perception"]["encoder"] = ENCODER
+        manifest["encoder_from"] = config.task.perception.encoder
+    write_json(folder / "agent.json", manifest)
+    return manifest
+
+
+def load_agent(folder: str | Path) -> Agent:
+    """The agent in ``folder``, ready to act.
+
+    Raises ``UserError`` where a file is missing or is not the one that was saved, and
+    where the environment is not as it was: other observations, actions or formats.
+
+    Example:
+    >>> agent = load_agent("runs/agent")
+    >>> venv = agent.make_vec_env(n_envs=2, seed=0)
+    >>> actions = agent.predict(venv.reset())
+    >>> venv.close()
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        _check_file(folder, name, expected)
+    task = _task_in(folder, manifest)
+    encoder = load_encoder(task)
+    venv = make_vec_env(task, 1, 0, model=encoder)
+    try:
+        _check_interface(folder, manifest["interface"], describe_interface(venv))
+        policy = rebuild_policy(
+            manifest["policy"], venv.observation_space, venv.action_space
+        )
+    finally:
+        venv.close()
+    _load_policy(policy, folder / "policy.safetensors")
+    return Agent(task, policy, encoder, folder.resolve().name, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What ``agent.json`` says. Raises ``UserError`` if there is none to be read."""
+    path = folder / "agent.json"
+    manifest = read_json(path, "agent")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise UserError(
+            f"{path} has format {found!r}, expected {FORMAT}: it was not written by "
+            "this version of agents"
+        )
+    if absent := ", ".join(name for name in _NEEDED if name not in manifest):
+        raise UserError(f"{path} is incomplete: no {absent}")
+    return dict(manifest)
+
+
+def load_encoder(task: Task) -> MultimodalVAE | None:
+    """The model whose latents the task shows, frozen; None if it shows none.
+
+    Raises ``UserError`` if there is none, or one whose top level was never trained.
+    """
+    if task.perception.encoder is None:
+        return None
+    folder = Path(task.perception.encoder)
+    run = folder / "run.json"
+    if run.exists() and read_json(run, "training run")["train"]["stage"] == "bottom":
+        raise UserError(
+            f"{folder} holds bottoms only, and no top level that was trained; name the "
+            "folder of the whole run"
+        )
+    return load_model(folder).requires_grad_(False)
+
+
+def describe_interface(venv: VecEnv) -> dict[str, Any]:
+    """What an agent needs of its environment, and what it gives: plain data."""
+    return {
+        "observations": _describe(venv.observation_space),
+        "actions": _describe(venv.action_space),
+        "formats": sensor_formats(venv),
+    }
+
+
+def _describe(space: spaces.Space[Any]) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {name: _describe(entry) for name, entry in space.spaces.items()}
+    if isinstance(space, spaces.Box):
+        low, high = (_describe_bound(bound) for bound in (space.low, space.high))
+        return f"Box {space.dtype} {list(space.shape)} in [{low}, {high}]"
+    return repr(space)
+
+
+def _describe_bound(bound: NDArray[Any]) -> str:
+    values = [float(value) for value in np.ravel(bound)]
+    return f"{values[0]:g}" if len({*values}) == 1 else str(values)
+
+
+def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
+    task = Task.from_json(manifest["task"])
+    if task.perception.encoder is None:
+        return task
+    inside = str(folder / task.perception.encoder)
+    return replace(task, perception=replace(task.perception, encoder=inside))
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = sha256(file.read()).hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"the agent in {folder} is incomplete: no {name}")
+    if _fingerprint(path) != expected:
+        raise UserError(
+            f"{path} is not the file that agent.json tells of, its size or sha256 "
+            "differs: copy the whole folder again, or save the agent again by "
+            f"resuming its training: --resume {folder}"
+        )
+
+
+def _check_interface(folder: Path, then: Any, now: Any) -> None:
+    for part, was in then.items():
+        if was != now[part]:
+            raise UserError(
+                f"the environment of {folder} has changed since training: its {part} "
+                f"are now {now[part]}, and were {was}; use the version of the "
+                "environment that the agent was trained in"
+            )
+
+
+def _load_policy(policy: BasePolicy, path: Path) -> None:
+    try:
+        load_weights(policy, str(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path} does not fit the policy: {error}") from error
+    policy.set_training_mode(False)

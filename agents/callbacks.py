@@ -1,0 +1,159 @@
+"""What happens while an agent learns: its log, and what is done every so often."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from nexus_rl.files import write_atomic
+from nexus_rl.processes import StopFlag
+
+LOG_EVERY = 1000  # steps
+
+
+class Clock:
+    """Seconds of training: those since ``start``, but for what is ``paused``."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._before = seconds
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How many so far."""
+        since = self._since
+        return self._before + (0.0 if since is None else time.monotonic() - since)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Seconds inside do not count."""
+        self._before, self._since = self.seconds, None
+        try:
+            yield
+        finally:
+            self.start()
+
+
+class Recorder(BaseCallback):
+    """Writes a line of the learning curve every thousand steps, and shows progress.
+
+    A line holds steps, seconds of training, and number, mean return and mean length of
+    the episodes that ended since the line before (null where none did).
+    """
+
+    def __init__(self, path: Path, clock: Clock, total: int, progress: bool) -> None:
+        super().__init__()
+        self.path, self.clock, self.total = path, clock, total
+        self.show = progress
+        self._ended: list[dict[str, float]] = []
+
+    def _on_training_start(self) -> None:
+        steps = self.model.num_timesteps
+        self._next = steps - steps % LOG_EVERY + LOG_EVERY
+        self._bar = tqdm(
+            total=self.total, initial=steps, unit="step", disable=not self.show
+        )
+        self.clock.start()
+
+    def _on_step(self) -> bool:
+        infos = self.locals["infos"]
+        self._ended += [info["episode"] for info in infos if "episode" in info]
+        if self.num_timesteps >= self._next:
+            self._next += LOG_EVERY
+            self._write()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._bar.close()
+
+    def _write(self) -> None:
+        returns = [float(episode["r"]) for episode in self._ended]
+        lengths = [float(episode["l"]) for episode in self._ended]
+        record = {
+            "steps": self.num_timesteps,
+            "seconds": round(self.clock.seconds, 3),
+            "episodes": len(returns),
+            "return": float(np.mean(returns)) if returns else None,
+            "length": float(np.mean(lengths)) if lengths else None,
+        }
+        append(self.path, [record])
+        self._ended = []
+        self._bar.update(self.num_timesteps - self._bar.n)
+        if returns:
+            self._bar.set_postfix({"return": f"{record['return']:.1f}"})
+
+
+class Every(BaseCallback):
+    """Calls ``act`` about every ``steps``, between an update and the next experience.
+
+    The policy and what it has learned from are consistent then. 0 is never.
+    """
+
+    def __init__(self, steps: int, act: Callable[[], None]) -> None:
+        super().__init__()
+        self.steps, self.act = steps, act
+
+    def _on_training_start(self) -> None:
+        self._next = self.model.num_timesteps + self.steps
+
+    def _on_rollout_start(self) -> None:
+        steps = self.model.num_timesteps
+        if self.steps and steps >= self._next:
+            self._next = steps + self.steps
+            self.act()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class Stop(BaseCallback):
+    """Ends training when the flag asks for it.
+
+    Steps of a rollout that was not learned from are not counted.
+    """
+
+    def __init__(self, flag: StopFlag) -> None:
+        super().__init__()
+        self.flag = flag
+        self.stopped = False
+
+    def _on_rollout_start(self) -> None:
+        self._learned = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        self.stopped = self.flag.asked
+        return not self.stopped
+
+    def _on_training_end(self) -> None:
+        if self.stopped:
+            self.model.num_timesteps = self._learned
+
+
+def append(path: Path, records: list[dict[str, Any]]) -> None:
+    """Adds lines of JSON to the file."""
+    with path.open("a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records in a file of lines of JSON, none where it is not there."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def cut(path: Path, steps: int) -> None:
+    """Drops records of later than ``steps``: of a run that was killed after."""
+    kept = [record for record in read_lines(path) if record["steps"] <= steps]
+    write_atomic(path, "".join(json.dumps(r) + "\n" for r in kept).encode())

@@ -1,0 +1,63 @@
+"""The folder of an agent: what training may delete, and what it finds again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agents.config import AgentConfig
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json
+
+# What training writes into its folder, in the order in which it may be deleted.
+OWN = ("policy.safetensors", "encoder", "training", "agent.json")
+
+
+def read_config(folder: Path) -> AgentConfig:
+    """The settings of the training in ``folder``. Raises ``UserError`` without one."""
+    path = folder / "training" / "run.json"
+    saved = read_json(path, "training of an agent")
+    try:
+        return AgentConfig.from_json(saved)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is incomplete or was changed: {error}") from error
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raises ``UserError`` unless a new agent may be trained in ``folder``."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, expected a folder for the agent")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    known = ("agent.json", "training/run.json")
+    if not any((folder / name).exists() for name in known):
+        raise UserError(f"{folder} holds files that are no agent; choose another")
+    if not overwrite:
+        raise UserError(
+            f"{folder} already holds an agent: continue it with --resume {folder}, or "
+            "replace it with --overwrite"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Deletes what training writes and nothing else."""
+    for name in OWN:
+        own = folder / name
+        if own.is_dir():
+            shutil.rmtree(own)
+        else:
+            own.unlink(missing_ok=True)
+
+
+def write_aside(path: Path, write: Callable[[Any], None]) -> None:
+    """Lets ``write`` fill a file, and moves it into place when it is whole."""
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,252 @@
+"""Training an agent in a folder, and going on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents import callbacks
+from agents.algorithms import ALGORITHMS, build
+from agents.bundle import ENCODER, Agent, load_encoder, read_manifest, save_agent
+from agents.conditions import (
+    EVERYTHING,
+    Condition,
+    choose_conditions,
+    conditions_of,
+    training_condition,
+)
+from agents.config import AgentConfig
+from agents.folder import check_free, clear, read_config, write_aside
+from agents.perception import Task, make_vec_env
+from nexus_rl.environments import make_env
+from nexus_rl.errors import UserError
+from nexus_rl.files import write_json
+from nexus_rl.processes import stoppable
+from nexus_rl.spaces import sensors_of
+
+if TYPE_CHECKING:
+    from nexus_rl.models.core import MultimodalVAE
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How training ended: ``steps`` and ``seconds`` of all of it, resumed or not."""
+
+    folder: Path
+    steps: int
+    seconds: float
+    interrupted: bool
+
+
+def train_agent(
+    config: AgentConfig,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Trained:
+    """Trains an agent and keeps it in the folder ``out``, as ``load_agent`` reads it.
+
+    Ctrl-C and SIGTERM save and end it. ``training/`` in the folder has the learning
+    curve (``log.jsonl``), evaluations under conditions (``evaluations.jsonl``) and
+    ``tensorboard/``; seconds of evaluation and of writing files do not count.
+
+    Raises ``UserError`` if the folder is taken (unless ``overwrite``), and where
+    environment, perception, algorithm and conditions do not fit together; the folder is
+    untouched then.
+
+    Example:
+    >>> from agents import AgentConfig, Perception, Task, train_agent
+    >>> task = Task("nexus_rl/MultimodalPendulum-v0", perception=Perception("state"))
+    >>> train_agent(AgentConfig(task, steps=65_000), "runs/agent").interrupted
+    False
+    """
+    folder = Path(out)
+    check_free(folder, overwrite)
+    encoder = load_encoder(config.task)
+    venv = _training_env(config, config.task, encoder)
+    try:
+        algorithm = build(config, venv)
+        tests = _tests(config)
+        clear(folder)
+        write_json(folder / "training" / "run.json", config.to_json())
+        if encoder is not None:
+            encoder.save_pretrained(folder / ENCODER)
+        run = _Run(config, folder, algorithm, venv, encoder, tests, callbacks.Clock())
+        return run.learn(progress)
+    finally:
+        venv.close()
+
+
+def resume_agent(
+    folder: str | Path, *, steps: int | None = None, progress: bool = False
+) -> Trained:
+    """Goes on with the training in ``folder``, up to ``steps`` if they are given.
+
+    Policy, optimiser, number of steps, replay buffer and schedules (of the learning
+    rate, exploration) continue exactly from the last checkpoint. Episodes begin anew,
+    with other random numbers than those of a run that was never interrupted. More
+    ``steps`` than before stretch the schedules.
+
+    Unpickles ``training/model.zip`` and the replay buffer: resume only folders that
+    you trust. Raises ``UserError`` if there is no training, if it has that many steps
+    already, and for files that cannot be read.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if steps is not None:
+        config = replace(config, steps=steps)
+    task = config.task
+    if task.perception.kind == "latent":
+        inside = str(folder / ENCODER)
+        task = replace(task, perception=replace(task.perception, encoder=inside))
+    encoder = load_encoder(task)
+    venv = _training_env(config, task, encoder)
+    try:
+        tests = _tests(config)
+        algorithm, seconds = _load_state(folder, config, venv)
+        if algorithm.num_timesteps >= config.steps:
+            raise UserError(
+                f"{folder} has finished {algorithm.num_timesteps} steps; ask for more "
+                "with --steps"
+            )
+        write_json(folder / "training" / "run.json", config.to_json())
+        for name in ("log.jsonl", "evaluations.jsonl"):
+            callbacks.cut(folder / "training" / name, algorithm.num_timesteps)
+        clock = callbacks.Clock(seconds)
+        run = _Run(config, folder, algorithm, venv, encoder, tests, clock)
+        return run.learn(progress)
+    finally:
+        venv.close()
+
+
+@dataclass
+class _Run:
+    """What training needs, and what is done with it."""
+
+    config: AgentConfig
+    folder: Path
+    algorithm: BaseAlgorithm
+    venv: VecEnv
+    encoder: MultimodalVAE | None
+    tests: tuple[Condition, ...]
+    clock: callbacks.Clock
+
+    def learn(self, progress: bool) -> Trained:
+        """Trains to the end, or to Ctrl-C, and saves."""
+        config, algorithm, notes = self.config, self.algorithm, self.folder / "training"
+        algorithm.set_logger(configure(str(notes / "tensorboard"), ["tensorboard"]))
+        log = notes / "log.jsonl"
+        with stoppable() as flag:
+            stop = callbacks.Stop(flag)
+            during = [
+                stop,
+                callbacks.Recorder(log, self.clock, config.steps, progress),
+                callbacks.Every(config.evaluate_every, self._paused(self.evaluate)),
+                callbacks.Every(config.checkpoint_every, self._paused(self.save)),
+            ]
+            algorithm.learn(
+                config.steps - algorithm.num_timesteps,
+                CallbackList(during),
+                reset_num_timesteps=False,
+            )
+            seconds = self.clock.seconds
+            self.clock = callbacks.Clock(seconds)
+            if config.evaluate_every and not stop.stopped:
+                self.evaluate()
+            self.save()
+        algorithm.logger.close()
+        return Trained(self.folder, algorithm.num_timesteps, seconds, stop.stopped)
+
+    def _paused(self, act: Callable[[], None]) -> Callable[[], None]:
+        def paused() -> None:
+            with self.clock.paused():
+                act()
+
+        return paused
+
+    def evaluate(self) -> None:
+        """Notes the mean return under each of the conditions."""
+        from agents.evaluation import evaluate_subsets
+
+        steps, episodes = self.algorithm.num_timesteps, self.config.evaluate_episodes
+        name, policy = self.folder.name, self.algorithm.policy
+        agent = Agent(self.config.task, policy, self.encoder, name, {})
+        names = [condition.name for condition in self.tests]
+        rows = evaluate_subsets(
+            agent, names, episodes=episodes, n_envs=min(episodes, 10)
+        ).rows
+        records: list[dict[str, Any]] = []
+        for test in names:
+            returns = [row["return"] for row in rows if row["condition"] == test]
+            mean = sum(returns) / len(returns)
+            told = {"steps": steps, "seconds": round(self.clock.seconds, 3)}
+            records.append({**told, "condition": test, "return": mean})
+            self.algorithm.logger.record(f"evaluation/{test}", mean)
+        self.algorithm.logger.dump(steps)
+        callbacks.append(self.folder / "training" / "evaluations.jsonl", records)
+
+    def save(self) -> None:
+        """Writes all that is needed to go on, and then the agent."""
+        notes, algorithm = self.folder / "training", self.algorithm
+        if isinstance(algorithm, OffPolicyAlgorithm):
+            write_aside(notes / "replay.pkl", algorithm.save_replay_buffer)
+        write_aside(notes / "model.zip", algorithm.save)
+        steps = algorithm.num_timesteps
+        progress = {"steps": steps, "seconds": round(self.clock.seconds, 3)}
+        save_agent(self.folder, algorithm.policy, self.config, self.venv, progress)
+
+
+def _training_env(
+    config: AgentConfig, task: Task, encoder: MultimodalVAE | None
+) -> VecEnv:
+    condition = training_condition(config.sensor_dropout, _sensors(config.task))
+    return make_vec_env(
+        task, config.n_envs, config.seed, condition=condition, model=encoder
+    )
+
+
+def _tests(config: AgentConfig) -> tuple[Condition, ...]:
+    """The conditions of periodic evaluation."""
+    if not config.evaluate_every:
+        return ()
+    known = conditions_of(config.task.env, config.task.env_kwargs)
+    if config.conditions:
+        return choose_conditions(config.conditions, known)
+    names = [EVERYTHING]
+    if config.task.perception.kind != "state":  # which no condition affects
+        names += [f"no_{name}" for name in _sensors(config.task)]
+    return choose_conditions([name for name in names if name in known], known)
+
+
+def _sensors(task: Task) -> list[str]:
+    env = make_env(task.env, task.env_kwargs)
+    env.close()
+    return list(sensors_of(env.observation_space))
+
+
+def _load_state(
+    folder: Path, config: AgentConfig, venv: VecEnv
+) -> tuple[BaseAlgorithm, float]:
+    """The algorithm as it was at the last checkpoint, and seconds of training."""
+    path = folder / "training" / "model.zip"
+    if not path.exists():  # ended before its first checkpoint
+        return build(config, venv), 0.0
+    try:
+        algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device="cpu")
+        if isinstance(algorithm, OffPolicyAlgorithm):
+            algorithm.load_replay_buffer(folder / "training" / "replay.pkl")
+    except Exception as error:  # whatever unpickling a damaged file raises
+        raise UserError(f"cannot go on from {path}: {error}") from error
+    # Other episodes than those that the run began with.
+    algorithm.set_random_seed(config.seed + algorithm.num_timesteps)
+    seconds: float = read_manifest(folder)["seconds"]
+    return algorithm, seconds
