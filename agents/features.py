@@ -8,14 +8,17 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
+LEAST_SIDE = 8  # pixels that the convolutions need
+
 Readings = dict[str, Tensor]
 
 
 class SensorFeatures(BaseFeaturesExtractor):
     """Features of a Dict of sensors, side by side: (B, features_dim).
 
-    - Images, (C, H, W) uint8, pass two strided convolutions of ``channels`` and a
-      linear layer to ``image_features``. Frames of a stack are channels.
+    - Images, (C, H, W) of at least 8 pixels a side, pass two strided convolutions of
+      ``channels`` and a linear layer to ``image_features``. Frames of a stack are
+      channels.
     - Everything else is flattened, and scaled to [-1, 1] where its bounds are finite.
 
     Small on purpose: two convolutions see a rod or a ship, and a policy learns several
@@ -64,7 +67,11 @@ class _Scaled(nn.Module):
 
 
 def _is_image(space: spaces.Space[np.ndarray]) -> bool:
-    return isinstance(space, spaces.Box) and len(space.shape) == 3
+    return (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 3
+        and min(space.shape[1:]) >= LEAST_SIDE
+    )
 
 
 def _cnn(

@@ -11,8 +11,8 @@ from agents.config import AgentConfig
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json
 
-# What training writes into its folder, in the order in which it may be deleted.
-OWN = ("policy.safetensors", "encoder", "training", "agent.json")
+# What belongs to an agent, in the order in which it may be deleted.
+OWN = ("policy.safetensors", "encoder", "training", "evaluation", "agent.json")
 
 
 def read_config(folder: Path) -> AgentConfig:

@@ -112,7 +112,7 @@ def resume_agent(
     venv = _training_env(config, task, encoder)
     try:
         tests = _tests(config)
-        algorithm, seconds = _load_state(folder, config, venv)
+        algorithm, seconds = load_state(folder, config, venv)
         if algorithm.num_timesteps >= config.steps:
             raise UserError(
                 f"{folder} has finished {algorithm.num_timesteps} steps; ask for more "
@@ -233,7 +233,7 @@ def _sensors(task: Task) -> list[str]:
     return list(sensors_of(env.observation_space))
 
 
-def _load_state(
+def load_state(
     folder: Path, config: AgentConfig, venv: VecEnv
 ) -> tuple[BaseAlgorithm, float]:
     """The algorithm as it was at the last checkpoint, and seconds of training."""

@@ -1,0 +1,76 @@
+"""Small tasks, and agents trained for a moment, that several tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from agents import AgentConfig, Perception, Task
+from nexus_rl import make_model
+from nexus_rl.environments import make_env
+from nexus_rl.spaces import modalities_from_env
+
+PENDULUM = "nexus_rl/MultimodalPendulum-v0"
+LENGTH = 20
+SHORT = {"image_size": 16, "max_episode_steps": LENGTH}
+SMALL = {
+    "ppo": {"n_envs": 2, "n_steps": 64, "batch_size": 64, "n_epochs": 2},
+    "sac": {"n_envs": 2, "learning_starts": 50, "batch_size": 16, "buffer_size": 500},
+}
+
+
+def save_encoder(folder: Path, **options: Any) -> str:
+    """An encoder of the short pendulum with weights of its own."""
+    modalities = modalities_from_env(make_env(PENDULUM, SHORT))
+    model = make_model("nexus", modalities, width=16, latent_dim=4, seed=3, **options)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def short_task(perception: Perception) -> Task:
+    return Task(PENDULUM, SHORT, perception)
+
+
+def short_config(
+    perception: Perception, algo: str = "ppo", steps: int = 256, **options: Any
+) -> AgentConfig:
+    params = {**SMALL[algo], **options.pop("params", {})}
+    options = {"evaluate_every": 0, **options}
+    return AgentConfig(
+        short_task(perception), algo, params=params, steps=steps, **options
+    )
+
+
+class Follow(gym.Env[dict[str, Any], Any]):
+    """Two lamps show the action to choose next; each right one is worth 1, of 10."""
+
+    def __init__(self) -> None:
+        lamp = spaces.Box(0.0, 1.0, (3,), np.float32)
+        self.observation_space = spaces.Dict({"left": lamp, "right": lamp})
+        self.action_space = spaces.Discrete(3)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 10
+        return self._show(), {}
+
+    def step(
+        self, action: Any
+    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        reward = float(action == self.wanted)
+        self.left -= 1
+        return self._show(), reward, self.left == 0, False, {}
+
+    def _show(self) -> dict[str, Any]:
+        self.wanted = int(self.np_random.integers(3))
+        lamp = np.eye(3, dtype=np.float32)[self.wanted]
+        return {"left": lamp, "right": lamp.copy()}
+
+
+gym.register("nexus_rl_tests/Follow-v0", entry_point=Follow)

@@ -1,0 +1,202 @@
+"""A trained agent's folder acts alike anywhere, or says why it cannot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from agent_world import LENGTH, save_encoder, short_config
+
+from agents import Agent, Perception, load_agent, train_agent
+from agents.conditions import Condition
+from nexus_rl import UserError
+from nexus_rl.wrappers import Bernoulli
+
+KINDS = {
+    "state": ("ppo", {"use_sde": True}),
+    "raw": ("ppo", {"policy_kwargs": {"net_arch": [8]}}),
+    "latent": ("sac", {}),
+}
+HALF = Condition("half", Bernoulli(0.5))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of an agent. Do not write into it."""
+    root, kind = tmp_path_factory.mktemp(request.param), request.param
+    encoder = save_encoder(root / "model") if kind == "latent" else None
+    algo, params = KINDS[kind]
+    seen = Perception(kind, encoder, mask=kind != "state")
+    train_agent(short_config(seen, algo, params=params), root / "agent")
+    if encoder is not None:
+        shutil.rmtree(encoder)  # the agent has its own
+    return root / "agent"
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    """A copy to write into, elsewhere and under another name."""
+    shutil.copytree(folder, tmp_path / "copied")
+    return tmp_path / "copied"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an agent that sees the state. Do not write into it."""
+    folder = tmp_path_factory.mktemp("plain") / "agent"
+    train_agent(short_config(Perception("state"), steps=128), folder)
+    return folder
+
+
+@pytest.fixture
+def mine(plain: Path, tmp_path: Path) -> Path:
+    """A copy of ``plain`` to write into."""
+    shutil.copytree(plain, tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def actions(agent: Agent) -> list[Any]:
+    """What it does in an episode."""
+    venv = agent.make_vec_env(3, 7, condition=HALF)
+    observations, taken = venv.reset(), []
+    for _ in range(LENGTH + 2):
+        taken.append(agent.predict(observations))
+        observations = venv.step(taken[-1])[0]
+    venv.close()
+    return np.stack(taken).tolist()
+
+
+ELSEWHERE = """
+import json, sys
+unpickled = []
+sys.addaudithook(lambda event, _: event[:7] == "pickle." and unpickled.append(event))
+sys.path.insert(0, sys.argv[2])
+import test_bundle, agents
+unpickled.clear()  # what imports unpickle is not a matter of the folder
+agent = agents.load_agent(sys.argv[1])
+print(json.dumps([unpickled, test_bundle.actions(agent)]))
+"""
+
+
+def test_a_new_process_takes_the_same_actions_and_unpickles_nothing(
+    folder: Path, copied: Path
+) -> None:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, copied, here], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    unpickled, taken = json.loads(done.stdout)
+    assert unpickled == []
+    assert np.allclose(taken, actions(load_agent(folder)), atol=1e-5)
+
+
+def test_the_weights_are_those_that_were_trained(folder: Path) -> None:
+    from agents.algorithms import ALGORITHMS
+
+    agent = load_agent(folder)
+    kind = ALGORITHMS[agent.manifest["algo"]].kind
+    trained = kind.load(folder / "training" / "model.zip", device="cpu").policy
+    ours, theirs = agent.policy.state_dict(), trained.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not agent.policy.training
+
+
+def test_training_files_are_not_needed_to_act(folder: Path, copied: Path) -> None:
+    shutil.rmtree(copied / "training")
+    agent = load_agent(copied)
+    assert actions(agent) == actions(load_agent(folder))
+    assert agent.name == "copied"
+    inside = agent.task.perception.encoder
+    latent = agent.task.perception.kind == "latent"
+    assert inside == (str(copied / "encoder") if latent else None)
+    assert (agent.encoder is not None) == latent
+    # Without its loaded encoder, the task finds it in the folder.
+    if agent.encoder is not None:
+        assert not any(p.requires_grad for p in agent.encoder.parameters())
+
+
+def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
+    manifest = load_agent(folder).manifest
+    assert manifest["steps"] == 256 and manifest["seconds"] > 0
+    assert manifest["preset"] == "pendulum" and manifest["n_envs"] == 2
+    assert manifest["sensor_dropout"] == "none" and manifest["seed"] == 0
+    assert set(manifest["versions"]) >= {"nexus_rl", "torch", "gymnasium"}
+    files = {"policy.safetensors"}
+    if manifest["task"]["perception"]["kind"] == "latent":
+        files |= {"encoder/config.json", "encoder/model.safetensors"}
+        assert manifest["task"]["perception"]["encoder"] == "encoder"
+    assert set(manifest["files"]) == files
+
+
+def test_a_missing_file_is_named(folder: Path, copied: Path) -> None:
+    name = list(load_agent(folder).manifest["files"])[-1]
+    (copied / name).unlink()
+    with pytest.raises(UserError, match=f"is incomplete: no {name}"):
+        load_agent(copied)
+
+
+def test_a_changed_file_is_refused(folder: Path, copied: Path) -> None:
+    name = list(load_agent(folder).manifest["files"])[-1]
+    content = bytearray((copied / name).read_bytes())
+    content[-1] ^= 1  # the size stays
+    (copied / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is not the file that agent.json"):
+        load_agent(copied)
+
+
+def change(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    manifest = json.loads((folder / "agent.json").read_text())
+    change(manifest)
+    (folder / "agent.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda m: m.update(format=2), "has format 2, expected 1"),
+        (lambda m: m.pop("policy"), "is incomplete: no policy"),
+        (
+            lambda m: m["interface"].update(observations="Box float32 [4] in [-1, 1]"),
+            r"environment of .* has changed.* observations are now Box float32 \[3\]",
+        ),
+        (
+            lambda m: m["interface"]["formats"].update(image="2 frames, binary"),
+            "its formats are now .*anti-aliased",
+        ),
+        (
+            lambda m: m["task"].update(env="nexus_rl/HyperHot-v0", env_kwargs={}),
+            "its observations are now",
+        ),
+        (lambda m: m["task"].update(env="nexus_rl/Gone-v0"), "cannot make environment"),
+        (
+            lambda m: m["policy"]["kwargs"].update(net_arch=[5]),
+            "does not fit the policy",
+        ),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    mine: Path, changed: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    change(mine, changed)
+    with pytest.raises(UserError, match=said):
+        load_agent(mine)
+
+
+def test_a_folder_without_an_agent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no agent at"):
+        load_agent(tmp_path)
+    (tmp_path / "agent.json").write_text("{")
+    with pytest.raises(UserError, match="not a readable agent"):
+        load_agent(tmp_path)
