@@ -59,7 +59,7 @@ def play(venv: Any, steps: int) -> tuple[list[Any], list[Any]]:
 
 
 def alone(task: Task, seed: int, env_index: int) -> list[Any]:
-    """What one environment shows by itself, wrapped one by one: T + 1 observations."""
+    """An episode of one environment by itself, and the first observation of the next."""
     seen = task.perception
     env: Any = make_env(task.env, task.env_kwargs)
     if seen.kind != "state":
@@ -71,6 +71,8 @@ def alone(task: Task, seed: int, env_index: int) -> list[Any]:
     for step in range(LENGTH):
         observation, _, _, _, info = env.step(action(step, env_index))
         shown.append(info["state"] if seen.kind == "state" else observation)
+    observation, info = env.reset()
+    shown.append(info["state"] if seen.kind == "state" else observation)
     env.close()
     return shown
 
@@ -93,7 +95,8 @@ def test_each_kind_shows_what_single_wrappers_do_also_when_an_episode_ends(
 ) -> None:
     observations, infos = play(make_vec_env(task, 2, 5, condition=HALF), LENGTH)
     for env in range(2):
-        expected = alone(task, 5 + env, env)
+        *expected, following = alone(task, 5 + env, env)
+        assert_same(row(observations[LENGTH], env), following)
         for step in range(LENGTH):
             assert_same(row(observations[step], env), expected[step])
         final = infos[-1][env]["terminal_observation"]
