@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -18,8 +19,9 @@ class SensorFeatures(BaseFeaturesExtractor):
 
     - Images, (C, H, W) of at least 8 pixels a side, pass two strided convolutions of
       ``channels`` and a linear layer to ``image_features``. Frames of a stack are
-      channels.
-    - Everything else is flattened, and scaled to [-1, 1] where its bounds are finite.
+      channels. Pixels of uint8 come in [0, 1].
+    - Everything else is flattened. All but pixels is scaled to [-1, 1] where its bounds
+      are finite.
 
     Small on purpose: two convolutions see a rod or a ship, and a policy learns several
     times as many steps a second as on the CNN of the Nature paper.
@@ -36,10 +38,10 @@ class SensorFeatures(BaseFeaturesExtractor):
         parts, size = {}, 0
         for name, space in observation_space.spaces.items():
             if _is_image(space):
-                part: nn.Module = _cnn(space, channels, image_features)
+                part = _cnn(space, channels, image_features)
                 size += image_features
             else:
-                part = _Scaled(space)
+                part = nn.Sequential(_Scaled(space), nn.Flatten())
                 size += spaces.flatdim(space)
             parts[name] = part
         self.parts = nn.ModuleDict(parts)
@@ -51,19 +53,21 @@ class SensorFeatures(BaseFeaturesExtractor):
 
 
 class _Scaled(nn.Module):
-    """Flat numbers, in [-1, 1] if ``space`` is bounded."""
+    """Readings as they come preprocessed, in [-1, 1] if ``space`` is bounded."""
 
     def __init__(self, space: spaces.Space[np.ndarray]) -> None:
         super().__init__()
         middle, radius = 0.0, 1.0
         if isinstance(space, spaces.Box):
             low, high = float(space.low.min()), float(space.high.max())
+            if is_image_space(space):  # divided by 255 already
+                low, high = 0.0, 1.0
             if np.isfinite([low, high]).all() and high > low:
                 middle, radius = (high + low) / 2, (high - low) / 2
         self.middle, self.radius = middle, radius
 
     def forward(self, reading: Tensor) -> Tensor:
-        return (reading.float().flatten(1) - self.middle) / self.radius
+        return (reading.float() - self.middle) / self.radius
 
 
 def _is_image(space: spaces.Space[np.ndarray]) -> bool:
@@ -86,7 +90,9 @@ def _cnn(
     convolutions = nn.Sequential(*layers, nn.Flatten())
     with torch.no_grad():
         size = convolutions(torch.zeros(1, *space.shape)).shape[1]
-    return nn.Sequential(convolutions, nn.Linear(size, features), nn.ReLU())
+    layers = [convolutions, nn.Linear(size, features), nn.ReLU()]
+    # Pixels come in [0, 1]; other readings of that shape as they are.
+    return nn.Sequential(*([] if is_image_space(space) else [_Scaled(space)]), *layers)
 
 
 EXTRACTORS = {"sensors": SensorFeatures}
