@@ -88,7 +88,7 @@ def make_vec_env(
 
     - "state": Box (D,), never affected by the condition;
     - "raw": a Dict of the chosen sensors, also of one alone, and with a mask of the key
-      "available", a column for each of them;
+      "available", a column for each of them; images as (C, H, W);
     - "latent": Box (latent_dim,), the mask appended.
 
     Each environment is wrapped in Monitor. A sensor whose declared format begins with
@@ -143,22 +143,24 @@ def _drop_out(venv: VecEnv, perception: Perception, condition: Condition) -> Vec
 
 def frames(env: Any) -> dict[str, int]:
     """How many frames the readings of each sensor hold, where their format tells."""
-    from nexus_rl.spaces import sensor_formats
+    from nexus_rl.spaces import sensor_formats, sensors_of
 
     told = {
         name: re.match(r"(\d+) frames?\b", text)
         for name, text in sensor_formats(env).items()
+        if name in sensors_of(env.observation_space)
     }
     return {name: int(match[1]) for name, match in told.items() if match}
 
 
 def _show(venv: VecEnv, perception: Perception, model: MultimodalVAE | None) -> VecEnv:
-    from agents.views import VecSensors, VecState
+    from agents.views import VecSensors, VecState, channels_first
 
     if perception.kind == "state":
         return VecState(venv)
     if perception.kind == "raw":
-        return VecSensors(venv, perception.sensors, perception.mask)
+        chosen = VecSensors(venv, perception.sensors, perception.mask)
+        return channels_first(chosen)
     encoder = model if model is not None else perception.encoder
     if encoder is None:
         raise UserError(

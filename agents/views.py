@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.preprocessing import (
+    is_image_space,
+    is_image_space_channels_first,
+)
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecTransposeImage
 
 from nexus_rl.errors import UserError, choose
 from nexus_rl.spaces import sensors_of
@@ -96,6 +100,27 @@ class VecSensors(_View):
         elif self.mask:
             shown[MASK] = np.ones((len(infos), len(self.sensors)), np.float32)
         return shown
+
+
+def channels_first(venv: VecEnv) -> VecEnv:
+    """``venv`` with its images as (C, H, W), as the algorithms turn them anyway.
+
+    Turned here, a policy has the spaces that its agent is saved with. Raises
+    ``UserError`` where some images have their channels first and others last.
+    """
+    first = {
+        name: is_image_space_channels_first(space)
+        for name, space in dict_entries(venv.observation_space).items()
+        if isinstance(space, spaces.Box) and is_image_space(space)
+    }
+    if all(first.values()):
+        return venv
+    if any(first.values()):
+        raise UserError(
+            "images must all be (C, H, W) or all (H, W, C); of "
+            f"{', '.join(first)} some have their channels first and some last"
+        )
+    return VecTransposeImage(venv)
 
 
 def _batch_of_one(observation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,28 @@ def short_config(
     )
 
 
+def action(step: int, env: int = 0) -> Any:
+    return np.array([np.sin(step + env)], np.float32)
+
+
+def lines(folder: Path, name: str = "log") -> list[dict[str, Any]]:
+    """What training noted in the folder of an agent."""
+    text = (folder / "training" / f"{name}.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def play(venv: Any, steps: int) -> tuple[list[Any], list[Any]]:
+    """Observations and infos, those of the reset first."""
+    observations, infos = [venv.reset()], [venv.reset_infos]
+    for step in range(steps):
+        actions = np.stack([action(step, env) for env in range(venv.num_envs)])
+        seen, _, _, told = venv.step(actions)
+        observations.append(seen)
+        infos.append(told)
+    venv.close()
+    return observations, infos
+
+
 class Follow(gym.Env[dict[str, Any], Any]):
     """Two lamps show the action to choose next; each right one is worth 1, of 10."""
 
@@ -73,4 +96,42 @@ class Follow(gym.Env[dict[str, Any], Any]):
         return {"left": lamp, "right": lamp.copy()}
 
 
+class Photo(gym.Env[dict[str, Any], Any]):
+    """Shows how many steps were done, of 3, in an image of (H, W, C).
+
+    ``second`` adds one of (C, H, W). A sensor that it has no more left its format.
+    """
+
+    def __init__(self, second: bool = False) -> None:
+        self.sensor_formats = {"image": "one frame", "radar": "2 frames"}
+        entries: dict[str, spaces.Box] = {
+            "image": spaces.Box(0, 255, (10, 12, 3), np.uint8),
+            "clock": spaces.Box(0.0, 3.0, (1,)),
+        }
+        if second:
+            entries["second"] = spaces.Box(0, 255, (3, 10, 12), np.uint8)
+        self.observation_space = spaces.Dict(entries)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.done = 0
+        return self._show(), {}
+
+    def step(
+        self, action: Any
+    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        self.done += 1
+        return self._show(), float(action[0]), self.done == 3, False, {}
+
+    def _show(self) -> dict[str, Any]:
+        return {
+            name: np.full(space.shape, self.done, space.dtype)
+            for name, space in self.observation_space.items()
+        }
+
+
 gym.register("nexus_rl_tests/Follow-v0", entry_point=Follow)
+gym.register("nexus_rl_tests/Photo-v0", entry_point=Photo)

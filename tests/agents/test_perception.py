@@ -10,15 +10,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_world import LENGTH, save_encoder, short_config, short_task
+from agent_world import (
+    LENGTH,
+    action,
+    play,
+    save_encoder,
+    short_config,
+    short_task,
+)
 from gymnasium import spaces
 
 from agents import Perception, Task, make_vec_env
 from agents.algorithms import build
 from agents.conditions import Condition
-from nexus_rl import NexusObservation, SensorDropout, UserError, load_model
+from nexus_rl import (
+    NexusObservation,
+    SensorDropout,
+    UserError,
+    load_model,
+)
 from nexus_rl.environments import make_env
-from nexus_rl.wrappers import Bernoulli, Gaussian, Scripted
+from nexus_rl.wrappers import Bernoulli, Gaussian
 
 STACK = {"image": 2, "sound": 2}
 HALF = Condition("half", Bernoulli(0.3))
@@ -42,24 +54,8 @@ def task(request: pytest.FixtureRequest, encoder: str) -> Task:
     return short_task(Perception(**{**asdict(seen), "encoder": folder}))
 
 
-def action(step: int, env: int = 0) -> Any:
-    return np.array([np.sin(step + env)], np.float32)
-
-
-def play(venv: Any, steps: int) -> tuple[list[Any], list[Any]]:
-    """Observations and infos, those of the reset first."""
-    observations, infos = [venv.reset()], [venv.reset_infos]
-    for step in range(steps):
-        actions = np.stack([action(step, env) for env in range(venv.num_envs)])
-        seen, _, _, told = venv.step(actions)
-        observations.append(seen)
-        infos.append(told)
-    venv.close()
-    return observations, infos
-
-
 def alone(task: Task, seed: int, env_index: int) -> list[Any]:
-    """An episode of one environment by itself, and the first observation of the next."""
+    """An episode of one environment by itself, and what the next one begins with."""
     seen = task.perception
     env: Any = make_env(task.env, task.env_kwargs)
     if seen.kind != "state":
@@ -136,6 +132,18 @@ def test_algorithms_learn_from_the_last_observation_and_that_it_is_no_end(
     venv.close()
 
 
+def test_an_episode_that_is_over_is_not_called_cut_off() -> None:
+    task = Task("nexus_rl_tests/Follow-v0", perception=Perception("raw"))
+    venv = make_vec_env(task, 2, 0)
+    venv.reset()
+    for _ in range(10):
+        following, _, dones, infos = venv.step(np.zeros(2, np.int64))
+    assert dones.all() and not any(info["TimeLimit.truncated"] for info in infos)
+    finals = [info["terminal_observation"]["left"] for info in infos]
+    assert not np.array_equal(finals, following["left"])
+    venv.close()
+
+
 def test_the_state_is_that_of_the_environment_whatever_fails() -> None:
     task = short_task(Perception("state"))
     noise = Condition("noise", corruptions={"image": Gaussian(0.3)})
@@ -158,19 +166,6 @@ def test_without_a_condition_all_sensors_count_as_there() -> None:
     assert list(plain.observation_space) == ["image", "sound"]
 
 
-def test_the_mask_has_a_column_for_each_sensor_that_is_seen() -> None:
-    task = short_task(Perception("raw", sensors=("sound",), mask=True))
-    script = Condition("script", Scripted([[1, 1], [1, 0], [1, 0], [1, 1], [1, 1]]))
-    observations, _ = play(make_vec_env(task, 1, 0, condition=script), 4)
-    masks = [seen["available"][0].tolist() for seen in observations]
-    # Both frames are fresh one step after the sound is back.
-    assert masks == [[1], [0], [0], [0], [1]]
-    assert all(
-        (seen["sound"] == 0).all() == (not m[0])
-        for seen, m in zip(observations, masks, strict=True)
-    )
-
-
 def test_corruptions_change_readings_but_not_the_mask() -> None:
     task = short_task(Perception("raw", mask=True))
     noise = Condition("noise", corruptions={"image": Gaussian(0.3)})
@@ -187,14 +182,6 @@ def test_a_loaded_model_serves_as_well_as_its_folder(encoder: str) -> None:
     model = load_model(encoder)
     by_model = make_vec_env(short_task(Perception()), 2, 0, model=model)
     assert np.array_equal(play(by_folder, 3)[0], play(by_model, 3)[0])
-
-
-def test_blind_environments_are_allowed_where_the_condition_says_so() -> None:
-    task = short_task(Perception("raw", mask=True))
-    blind = Condition("blind", Scripted([[1, 1], [0, 0]]), min_available=0)
-    observations, infos = play(make_vec_env(task, 1, 0, condition=blind), 1)
-    assert observations[1]["available"][0].tolist() == [0, 0]
-    assert infos[1][0]["available"] == {"image": False, "sound": False}
 
 
 def test_tasks_survive_json() -> None:
