@@ -200,7 +200,12 @@ def _describe_bound(bound: NDArray[Any]) -> str:
 
 
 def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
-    task = Task.from_json(manifest["task"])
+    try:
+        task = Task.from_json(manifest["task"])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder}/agent.json is incomplete or was changed, in its task: {error}"
+        ) from error
     if task.perception.encoder is None:
         return task
     inside = str(folder / task.perception.encoder)

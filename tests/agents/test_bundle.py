@@ -15,7 +15,7 @@ import pytest
 import torch
 from agent_world import LENGTH, save_encoder, short_config
 
-from agents import Agent, Perception, load_agent, train_agent
+from agents import Agent, AgentConfig, Perception, Task, load_agent, train_agent
 from agents.conditions import Condition
 from nexus_rl import UserError
 from nexus_rl.wrappers import Bernoulli
@@ -140,6 +140,17 @@ def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
     assert set(manifest["files"]) == files
 
 
+def test_images_with_their_channels_last_are_no_obstacle(tmp_path: Path) -> None:
+    task = Task("nexus_rl_tests/Photo-v0", perception=Perception("raw"))
+    params = {"n_envs": 2, "n_steps": 16, "batch_size": 16}
+    config = AgentConfig(task, params=params, steps=32, evaluate_every=0)
+    train_agent(config, tmp_path / "agent")
+    agent = load_agent(tmp_path / "agent")
+    venv = agent.make_vec_env(3, 0)
+    assert agent.predict(venv.reset()).shape == (3, 1)
+    venv.close()
+
+
 def test_a_missing_file_is_named(folder: Path, copied: Path) -> None:
     name = list(load_agent(folder).manifest["files"])[-1]
     (copied / name).unlink()
@@ -166,7 +177,10 @@ def change(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     ("changed", "said"),
     [
         (lambda m: m.update(format=2), "has format 2, expected 1"),
+        (lambda m: m.pop("format"), "has format None, expected 1"),
         (lambda m: m.pop("policy"), "is incomplete: no policy"),
+        (lambda m: m["task"].pop("env"), "was changed, in its task: 'env'"),
+        (lambda m: m["task"]["perception"].update(x=1), "was changed, in its task"),
         (
             lambda m: m["interface"].update(observations="Box float32 [4] in [-1, 1]"),
             r"environment of .* has changed.* observations are now Box float32 \[3\]",
