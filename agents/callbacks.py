@@ -106,16 +106,20 @@ class Every(BaseCallback):
         self.steps, self.act = steps, act
 
     def _on_training_start(self) -> None:
-        self._next = self.model.num_timesteps + self.steps
+        # Multiples of ``steps``, however often training was interrupted.
+        self._next = self._following()
 
     def _on_rollout_start(self) -> None:
-        steps = self.model.num_timesteps
-        if self.steps and steps >= self._next:
-            self._next = steps + self.steps
+        if self.steps and self.model.num_timesteps >= self._next:
+            self._next = self._following()
             self.act()
 
     def _on_step(self) -> bool:
         return True
+
+    def _following(self) -> int:
+        done = self.model.num_timesteps
+        return done - done % self.steps + self.steps if self.steps else 0
 
 
 class Stop(BaseCallback):

@@ -160,9 +160,9 @@ class _Run:
             )
             seconds = self.clock.seconds
             self.clock = callbacks.Clock(seconds)
+            self.save()
             if config.evaluate_every and not stop.stopped:
                 self.evaluate()
-            self.save()
         algorithm.logger.close()
         return Trained(self.folder, algorithm.num_timesteps, seconds, stop.stopped)
 
@@ -195,14 +195,17 @@ class _Run:
         callbacks.append(self.folder / "training" / "evaluations.jsonl", records)
 
     def save(self) -> None:
-        """Writes all that is needed to go on, and then the agent."""
+        """Writes the agent, and all that is needed to go on.
+
+        Last what says where to go on from: a run killed in between has it whole.
+        """
         notes, algorithm = self.folder / "training", self.algorithm
-        if isinstance(algorithm, OffPolicyAlgorithm):
-            write_aside(notes / "replay.pkl", algorithm.save_replay_buffer)
-        write_aside(notes / "model.zip", algorithm.save)
         steps = algorithm.num_timesteps
         progress = {"steps": steps, "seconds": round(self.clock.seconds, 3)}
         save_agent(self.folder, algorithm.policy, self.config, self.venv, progress)
+        if isinstance(algorithm, OffPolicyAlgorithm):
+            write_aside(notes / "replay.pkl", algorithm.save_replay_buffer)
+        write_aside(notes / "model.zip", algorithm.save)
 
 
 def _training_env(

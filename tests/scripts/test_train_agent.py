@@ -16,6 +16,7 @@ from script_runs import (
     log_lines,
     wait_until,
 )
+from stable_baselines3 import SAC
 
 from agents import load_agent
 from nexus_rl import make_model
@@ -83,6 +84,37 @@ def test_ctrl_c_saves_and_resuming_finishes(tmp_path: Path) -> None:
     done = train_agent(tmp_path, "--resume", "run", "--steps", more)
     assert done.code == 0, done.said
     assert load_agent(tmp_path / "run").manifest["steps"] == more
+
+
+def test_sigterm_keeps_the_replay_buffer_and_resuming_repeats_nothing(
+    tmp_path: Path,
+) -> None:
+    options = [
+        *("--sees", "state", "--algo", "sac", "--out", "run", "--steps", "6000"),
+        *("--params", "n_envs=2", "buffer_size=4000", "learning_starts=100"),
+        *("batch_size=16", "train_freq=16", "gradient_steps=1"),
+        *("--evaluate-every", "1000", "--checkpoint-every", "1500"),
+    ]
+    script = Script("train_agent.py", [*TINY, *options], tmp_path)
+    notes = tmp_path / "run" / "training"
+    wait_until(lambda: log_lines(notes) >= 2)
+    script.send(signal.SIGTERM)
+    done = script.finish()
+    assert done.code == 130, done.said
+    steps = load_agent(tmp_path / "run").manifest["steps"]
+    assert 2000 - 32 <= steps < 6000
+    kept = SAC.load(notes / "model.zip", device="cpu")
+    kept.load_replay_buffer(notes / "replay.pkl")
+    assert kept.num_timesteps == steps and kept.replay_buffer is not None
+    # Steps of the collection that was cut short are in the buffer only.
+    assert 0 <= 2 * kept.replay_buffer.size() - steps < 32
+    done = train_agent(tmp_path, "--resume", "run")
+    assert done.code == 0, done.said
+    # Collections of 2 environments and 16 steps are finished.
+    assert 6000 <= load_agent(tmp_path / "run").manifest["steps"] < 6000 + 32
+    for name in ("log.jsonl", "evaluations.jsonl"):
+        told = map(json.loads, (notes / name).read_text().splitlines())
+        assert [record["steps"] // 1000 for record in told] == [1, 2, 3, 4, 5, 6]
 
 
 def test_help_and_mistakes_answer_without_torch(tmp_path: Path) -> None:

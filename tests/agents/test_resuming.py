@@ -1,0 +1,141 @@
+"""Training that was stopped goes on, from what was saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from agent_world import lines, short_config
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from agents import Perception, load_agent, make_vec_env, resume_agent, train_agent
+from agents.training import load_state
+from nexus_rl import UserError
+
+STATE = Perception("state")
+
+
+def test_evaluations_keep_to_their_steps_when_training_is_resumed(
+    tmp_path: Path,
+) -> None:
+    options = {"evaluate_every": 512, "evaluate_episodes": 1, "checkpoint_every": 0}
+    config = short_config(STATE, steps=640, **options)
+    train_agent(config, tmp_path / "agent")
+    resume_agent(tmp_path / "agent", steps=1280)
+    records = lines(tmp_path / "agent", "evaluations")
+    assert [record["steps"] for record in records] == [512, 640, 1024, 1280]
+
+
+def test_training_is_saved_before_its_last_evaluation(tmp_path: Path) -> None:
+    """That takes long enough to be stopped impatiently."""
+
+    def impatient() -> None:
+        while not (tmp_path / "agent" / "training" / "model.zip").exists():
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    config = short_config(
+        STATE, evaluate_every=10_000, evaluate_episodes=5000, checkpoint_every=0
+    )
+    Thread(target=impatient, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        train_agent(config, tmp_path / "agent")
+    assert load_agent(tmp_path / "agent").manifest["steps"] == 256
+    assert not (tmp_path / "agent" / "training" / "evaluations.jsonl").exists()
+    venv = make_vec_env(config.task, config.n_envs, 0)
+    assert load_state(tmp_path / "agent", config, venv)[0].num_timesteps == 256
+    venv.close()
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac"])
+def test_a_resumed_run_goes_on_from_what_was_saved(algo: str, tmp_path: Path) -> None:
+    config = short_config(STATE, algo, params={"learning_rate": "lin_1e-3"})
+    first = train_agent(config, tmp_path / "agent")
+    before = load_agent(tmp_path / "agent").policy.state_dict()
+    venv = make_vec_env(config.task, config.n_envs, 0)
+    algorithm, seconds = load_state(tmp_path / "agent", config, venv)
+    assert algorithm.num_timesteps == first.steps == 256
+    assert seconds == pytest.approx(first.seconds, abs=1e-3)
+    after = algorithm.policy.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    optimisers: Any = [getattr(algorithm.policy, "optimizer", None)]
+    if isinstance(algorithm, OffPolicyAlgorithm):
+        assert algorithm.replay_buffer is not None
+        assert algorithm.replay_buffer.size() == 128  # of each environment
+        optimisers = [getattr(algorithm, "actor").optimizer]  # noqa: B009
+    assert all(state["step"] > 1 for state in optimisers[0].state.values())
+    second = resume_agent(tmp_path / "agent", steps=1200)
+    assert second.steps >= 1200 and second.seconds > first.seconds
+    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000]
+    manifest = load_agent(tmp_path / "agent").manifest
+    assert manifest["steps"] == second.steps
+    assert manifest["hyperparameters"]["learning_rate"] == "lin_1e-3"
+    venv.close()
+
+
+def test_a_resumed_schedule_falls_as_that_of_one_run(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "agent"
+    train_agent(short_config(STATE, params={"learning_rate": "lin_1e-3"}), folder)
+    resume_agent(folder, steps=640)
+    events = EventAccumulator(str(folder / "training" / "tensorboard")).Reload()
+    rates = {e.step: e.value for e in events.Scalars("train/learning_rate")}
+    # Each is of the update before: at 384 steps of 640, and at 512.
+    assert rates[512] == pytest.approx(1e-3 * (1 - 384 / 640))
+    assert rates[640] == pytest.approx(1e-3 * (1 - 512 / 640))
+
+
+def test_resuming_begins_other_episodes(tmp_path: Path) -> None:
+    config = short_config(STATE)
+    train_agent(config, tmp_path / "agent")
+    venv = make_vec_env(config.task, config.n_envs, config.seed)
+    first = venv.reset()
+    load_state(tmp_path / "agent", config, venv)
+    assert not np.array_equal(first, venv.reset())
+    venv.close()
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    train_agent(short_config(STATE), tmp_path / "whole")
+    run = tmp_path / "killed" / "training" / "run.json"
+    run.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / "training" / "run.json", run)
+    resume_agent(tmp_path / "killed")
+    weights = [
+        (tmp_path / name / "policy.safetensors").read_bytes()
+        for name in ("whole", "killed")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_lines_from_after_the_last_checkpoint_are_dropped(tmp_path: Path) -> None:
+    train_agent(short_config(STATE, steps=1000), tmp_path / "agent")
+    log = tmp_path / "agent" / "training" / "log.jsonl"
+    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000]
+    with log.open("a") as file:
+        file.write(json.dumps({"steps": 1500}) + "\n" + '{"steps": 16')  # cut off
+    resume_agent(tmp_path / "agent", steps=2048)
+    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000, 2000]
+
+
+def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no training of an agent at"):
+        resume_agent(tmp_path)
+    train_agent(short_config(STATE), tmp_path / "agent")
+    with pytest.raises(UserError, match="has finished 256 steps"):
+        resume_agent(tmp_path / "agent")
+    (tmp_path / "agent" / "training" / "model.zip").write_bytes(b"no zip")
+    with pytest.raises(UserError, match=r"cannot go on from .*model\.zip"):
+        resume_agent(tmp_path / "agent", steps=512)
