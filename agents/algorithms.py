@@ -40,6 +40,8 @@ _OURS = (
     *("verbose", "tensorboard_log", "_init_setup_model"),
 )
 
+_SCHEDULES = ("learning_rate", "clip_range")  # may be such as "lin_0.001"
+
 
 def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
     """A new algorithm that learns on ``venv``.
@@ -50,11 +52,9 @@ def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
     kind = _fitting(config.algo, venv.action_space)
     params = config.hyperparameters
     description = describe_policy(config, venv.observation_space)
-    known = [name for name in inspect.signature(kind).parameters if name not in _OURS]
-    for name in params:
-        choose(name, dict.fromkeys(known), f"parameter of {config.algo}")
+    _check_parameters(config.algo, kind, params)
     params["policy_kwargs"] = _resolved(description["kwargs"])
-    for name in ("learning_rate", "clip_range"):
+    for name in _SCHEDULES:
         if isinstance(params.get(name), str):
             params[name] = _linear(name, params[name])
     try:
@@ -63,6 +63,24 @@ def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"{config.algo} refuses its parameters: {error}") from error
+
+
+def _check_parameters(
+    algo: str, kind: type[BaseAlgorithm], params: Mapping[str, Any]
+) -> None:
+    """Raises ``UserError`` for unknown names, and for texts in place of numbers."""
+    known = {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if name not in _OURS
+    }
+    for name, value in params.items():
+        default = choose(name, known, f"parameter of {algo}")
+        number = isinstance(default, int | float) and name not in _SCHEDULES
+        if number and isinstance(value, str):
+            raise UserError(
+                f"{name} of {algo} must be such as {default!r}, not {value!r}"
+            )
 
 
 def describe_policy(config: AgentConfig, space: Space) -> dict[str, Any]:
@@ -109,7 +127,7 @@ def _resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(kwargs)
     if "features_extractor_class" in found:
         name = found["features_extractor_class"]
-        found["features_extractor_class"] = choose(name, EXTRACTORS, "extractor")
+        found["features_extractor_class"] = choose(str(name), EXTRACTORS, "extractor")
     return found
 
 

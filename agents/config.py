@@ -54,6 +54,12 @@ class AgentConfig:
                 )
         if not isinstance(self.n_envs, int) or self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {self.n_envs!r}")
+        kwargs = self.params.get("policy_kwargs", {})
+        if not isinstance(kwargs, Mapping):
+            raise UserError(
+                'policy_kwargs must be arguments by name, such as {"net_arch": [64]}, '
+                f"got {kwargs!r}"
+            )
 
     @property
     def preset_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Agents learn, note how, and go on where they stopped."""
+"""Agents learn, and note how."""
 
 from __future__ import annotations
 
@@ -10,30 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from agent_world import LENGTH, save_encoder, short_config
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from agent_world import LENGTH, lines, save_encoder, short_config
 
 from agents import (
     AgentConfig,
     Perception,
     Task,
     load_agent,
-    make_vec_env,
     resume_agent,
     train_agent,
 )
 from agents.callbacks import Clock
 from agents.evaluation import evaluate_subsets
-from agents.training import load_state
 from nexus_rl import UserError
 
 STATE = Perception("state")
-
-
-def lines(folder: Path, name: str = "log") -> list[dict[str, Any]]:
-    text = (folder / "training" / f"{name}.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -134,78 +125,6 @@ def test_the_clock_does_not_count_what_is_paused() -> None:
     assert 10.0 < clock.seconds < 10.1
 
 
-@pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_a_resumed_run_goes_on_from_what_was_saved(algo: str, tmp_path: Path) -> None:
-    config = short_config(STATE, algo, params={"learning_rate": "lin_1e-3"})
-    first = train_agent(config, tmp_path / "agent")
-    before = load_agent(tmp_path / "agent").policy.state_dict()
-    venv = make_vec_env(config.task, config.n_envs, 0)
-    algorithm, seconds = load_state(tmp_path / "agent", config, venv)
-    assert algorithm.num_timesteps == first.steps == 256
-    assert seconds == pytest.approx(first.seconds, abs=1e-3)
-    after = algorithm.policy.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    optimisers: Any = [getattr(algorithm.policy, "optimizer", None)]
-    if isinstance(algorithm, OffPolicyAlgorithm):
-        assert algorithm.replay_buffer is not None
-        assert algorithm.replay_buffer.size() == 128  # of each environment
-        optimisers = [getattr(algorithm, "actor").optimizer]  # noqa: B009
-    assert all(state["step"] > 1 for state in optimisers[0].state.values())
-    second = resume_agent(tmp_path / "agent", steps=1200)
-    assert second.steps >= 1200 and second.seconds > first.seconds
-    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000]
-    manifest = load_agent(tmp_path / "agent").manifest
-    assert manifest["steps"] == second.steps
-    assert manifest["hyperparameters"]["learning_rate"] == "lin_1e-3"
-    venv.close()
-
-
-def test_a_resumed_schedule_falls_as_that_of_one_run(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    folder = tmp_path / "agent"
-    train_agent(short_config(STATE, params={"learning_rate": "lin_1e-3"}), folder)
-    resume_agent(folder, steps=640)
-    events = EventAccumulator(str(folder / "training" / "tensorboard")).Reload()
-    rates = {e.step: e.value for e in events.Scalars("train/learning_rate")}
-    # Each is of the update before: at 384 steps of 640, and at 512.
-    assert rates[512] == pytest.approx(1e-3 * (1 - 384 / 640))
-    assert rates[640] == pytest.approx(1e-3 * (1 - 512 / 640))
-
-
-def test_resuming_begins_other_episodes(tmp_path: Path) -> None:
-    config = short_config(STATE)
-    train_agent(config, tmp_path / "agent")
-    venv = make_vec_env(config.task, config.n_envs, config.seed)
-    first = venv.reset()
-    load_state(tmp_path / "agent", config, venv)
-    assert not np.array_equal(first, venv.reset())
-    venv.close()
-
-
-def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
-    train_agent(short_config(STATE), tmp_path / "whole")
-    run = tmp_path / "killed" / "training" / "run.json"
-    run.parent.mkdir(parents=True)
-    shutil.copy(tmp_path / "whole" / "training" / "run.json", run)
-    resume_agent(tmp_path / "killed")
-    weights = [
-        (tmp_path / name / "policy.safetensors").read_bytes()
-        for name in ("whole", "killed")
-    ]
-    assert weights[0] == weights[1]
-
-
-def test_lines_from_after_the_last_checkpoint_are_dropped(tmp_path: Path) -> None:
-    train_agent(short_config(STATE, steps=1000), tmp_path / "agent")
-    log = tmp_path / "agent" / "training" / "log.jsonl"
-    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000]
-    with log.open("a") as file:
-        file.write(json.dumps({"steps": 1500}) + "\n" + '{"steps": 16')  # cut off
-    resume_agent(tmp_path / "agent", steps=2048)
-    assert [record["steps"] for record in lines(tmp_path / "agent")] == [1000, 2000]
-
-
 def test_the_encoder_is_never_trained(tmp_path: Path) -> None:
     encoder = save_encoder(tmp_path / "model")
     train_agent(short_config(Perception(encoder=encoder)), tmp_path / "agent")
@@ -254,7 +173,11 @@ def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
         ({"params": {"n_envs": 0}}, "n_envs must be at least 1"),
         ({"params": {"n_envs": "two"}}, "n_envs must be at least 1, got 'two'"),
         ({"params": {"learning_rate": "fast"}}, "a number or such as lin_0.001"),
-        ({"params": {"n_steps": "many"}}, "ppo refuses its parameters"),
+        ({"params": {"n_steps": "many"}}, "n_steps of ppo must be such as 2048"),
+        ({"params": {"gamma": "0,9"}}, "must be such as 0.99, not '0,9'"),
+        ({"params": {"batch_size": 0}}, "ppo refuses its parameters"),
+        ({"params": {"policy_kwargs": 64}}, "policy_kwargs must be arguments by name"),
+        ({"params": {"policy_kwargs": {"arch": [8]}}}, "ppo refuses its parameters"),
         (
             {"params": {"policy_kwargs": {"features_extractor_class": "big"}}},
             "unknown extractor 'big'",
@@ -272,19 +195,15 @@ def test_settings_that_do_not_fit_are_refused(
     assert not (tmp_path / "agent").exists()
 
 
+def test_algorithms_of_other_actions_are_refused(tmp_path: Path) -> None:
+    task = Task("nexus_rl/HyperHot-v0", perception=Perception("raw"))
+    config = AgentConfig(task, "sac", preset="default")
+    with pytest.raises(UserError, match=r"sac cannot choose actions .* use ppo or dqn"):
+        train_agent(config, tmp_path / "agent")
+
+
 def test_only_whole_encoders_are_taken(tmp_path: Path) -> None:
     encoder = Path(save_encoder(tmp_path / "model"))
     (encoder / "run.json").write_text(json.dumps({"train": {"stage": "bottom"}}))
     with pytest.raises(UserError, match="bottoms only"):
         train_agent(short_config(Perception(encoder=str(encoder))), tmp_path / "agent")
-
-
-def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no training of an agent at"):
-        resume_agent(tmp_path)
-    train_agent(short_config(STATE), tmp_path / "agent")
-    with pytest.raises(UserError, match="has finished 256 steps"):
-        resume_agent(tmp_path / "agent")
-    (tmp_path / "agent" / "training" / "model.zip").write_bytes(b"no zip")
-    with pytest.raises(UserError, match=r"cannot go on from .*model\.zip"):
-        resume_agent(tmp_path / "agent", steps=512)
