@@ -77,12 +77,17 @@ def actions(agent: Agent) -> list[Any]:
 
 
 ELSEWHERE = """
-import json, sys
+import json, pickle, sys
+import torch
 unpickled = []
+def note(*arguments, **options):
+    unpickled.append("load")
+    raise RuntimeError("unpickled")
 sys.addaudithook(lambda event, _: event[:7] == "pickle." and unpickled.append(event))
 sys.path.insert(0, sys.argv[2])
 import test_bundle, agents
 unpickled.clear()  # what imports unpickle is not a matter of the folder
+pickle.load = pickle.loads = torch.load = note  # plain data raises no audit event
 agent = agents.load_agent(sys.argv[1])
 print(json.dumps([unpickled, test_bundle.actions(agent)]))
 """
