@@ -59,7 +59,7 @@ def alone(task: Task, seed: int, env_index: int) -> list[Any]:
     seen = task.perception
     env: Any = make_env(task.env, task.env_kwargs)
     if seen.kind != "state":
-    """An episode of one environment alone, and what is first seen of the next."""
+        env = SensorDropout(env, Bernoulli(0.3), seen.fill, stack=STACK)
     if seen.kind == "latent":
         env = NexusObservation(env, seen.encoder, append_mask=seen.mask)
     observation, info = env.reset(seed=seed)
