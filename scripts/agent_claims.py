@@ -1,0 +1,132 @@
+"""What was expected of agents whose sensors fail, and whether it came true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+
+from agent_scores import Measured
+
+from agents.conditions import EVERYTHING
+
+YES, NO, OPEN = "confirmed", "not confirmed", "open"
+Finding = tuple[str, str]
+
+SEEN = ("missing", "bursts")  # schedules like those of training under dropout
+UNSEEN = ("bernoulli", "windows", "blackout", "corruption")
+
+
+def mean(found: Measured, row: str, conditions: list[str]) -> float | None:
+    values = found.values(row, conditions)
+    return fmean(values) if values and conditions else None
+
+
+def told(found: Measured, scores: dict[str, float]) -> str:
+    return ", ".join(
+        f"{found.titles[row]} {score:.2f}" for row, score in scores.items()
+    )
+
+
+def scores_of(
+    found: Measured, rows: tuple[str, ...], conditions: list[str]
+) -> dict[str, float] | None:
+    """The mean score of each row; None unless all were measured."""
+    scores = {row: mean(found, row, conditions) for row in rows}
+    known = {row: score for row, score in scores.items() if score is not None}
+    return known if len(known) == len(rows) else None
+
+
+def judged(right: bool) -> str:
+    return YES if right else NO
+
+
+def complete(found: Measured) -> Finding:
+    rows = ("nexus", "raw", "raw_dropout")
+    scores = scores_of(found, rows, [EVERYTHING])
+    if scores is None:
+        return OPEN, ""
+    best = max(scores["raw"], scores["raw_dropout"])
+    return judged(scores["nexus"] >= 0.9 * best), told(found, scores)
+
+
+def lost(found: Measured) -> Finding:
+    rows = ("nexus", "raw")
+    whole = scores_of(found, rows, [EVERYTHING])
+    verdicts, numbers = [], []
+    for name in found.group("missing"):
+        part = scores_of(found, rows, [name])
+        if whole is None or part is None:
+            return OPEN, ""
+        kept = {row: part[row] / whole[row] for row in rows}
+        verdicts.append(kept["nexus"] >= 0.7 and kept["raw"] <= 0.3)
+        numbers.append(f"{name}: {told(found, kept)}")
+    return judged(all(verdicts)), "; ".join(numbers)
+
+
+def worst(found: Measured) -> Finding:
+    rows = ("nexus", "mvae", "mmvae", "nexus_plain")
+    lowest: dict[str, float] = {}
+    for row in rows:
+        each = [mean(found, row, [name]) for name in found.group("missing")]
+        known = [score for score in each if score is not None]
+        if not known or len(known) < len(each):
+            return OPEN, ""
+        lowest[row] = min(known)
+    right = all(lowest["nexus"] > lowest[row] for row in rows[1:])
+    return judged(right), told(found, lowest)
+
+
+def schedules(found: Measured) -> Finding:
+    rows = ("nexus", "raw_dropout")
+    seen = scores_of(found, rows, found.group(*SEEN))
+    unseen = scores_of(found, rows, found.group(*UNSEEN))
+    if seen is None or unseen is None:
+        return OPEN, ""
+    right = abs(seen["nexus"] - seen["raw_dropout"]) <= 0.1 and (
+        unseen["nexus"] >= unseen["raw_dropout"]
+    )
+    return judged(right), f"seen: {told(found, seen)}; others: {told(found, unseen)}"
+
+
+def overall(found: Measured) -> Finding:
+    every = list(found.evaluation.conditions)
+    scores = {row: mean(found, row, every) for row in found.titles if row != "oracle"}
+    known = {row: score for row, score in scores.items() if score is not None}
+    if "nexus_dropout" not in known:
+        return OPEN, ""
+    order = sorted(known, key=lambda row: -known[row])
+    best = {row: known[row] for row in [*order[:3], "nexus_dropout"]}
+    return judged(order[0] == "nexus_dropout"), told(found, best)
+
+
+def lies(found: Measured) -> Finding:
+    conditions = [
+        name
+        for name in [*found.group("corruption"), *found.group("blackout")]
+        if name.endswith("_3") or name.startswith("blackout")
+    ]
+    numbers, survived = [], False
+    for name in conditions:
+        scores = {
+            row: score
+            for row in found.titles
+            if (score := mean(found, row, [name])) is not None and row != "oracle"
+        }
+        if not scores:
+            return OPEN, ""
+        best = max(scores, key=lambda row: scores[row])
+        survived |= scores[best] >= 0.9
+        numbers.append(f"{name}: best {found.titles[best]} {scores[best]:.2f}")
+    return (judged(not survived) if numbers else OPEN), "; ".join(numbers)
+
+
+HYPOTHESES: dict[str, Callable[[Measured], Finding]] = {
+    "H1: with all sensors Nexus is within 10 % of raw agents": complete,
+    "H2: with a sensor gone Nexus keeps 70 % or more, raw 30 % or less": lost,
+    "H3: in its worst case of a missing sensor Nexus is above MVAE, MMVAE and Nexus "
+    "without FPD": worst,
+    "H4: raw trained under dropout is as good as Nexus on schedules like those of its "
+    "training, and not better on others": schedules,
+    "H4: Nexus trained under dropout is best over all conditions": overall,
+    "H5: nobody survives (score 0.9) blackouts or severe unannounced corruptions": lies,
+}

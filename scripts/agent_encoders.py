@@ -1,0 +1,101 @@
+"""The encoders of an experiment with agents: one data set and bottoms a seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_rows import ENCODERS, Experiment
+
+from nexus_rl.presets import PRESETS, Preset, default_preset
+
+if TYPE_CHECKING:
+    from nexus_rl.config import TrainConfig
+    from nexus_rl.data import Dataset
+    from nexus_rl.models import MultimodalVAE
+
+
+def encoder_folder(runs: Path, name: str, seed: int) -> Path:
+    """Where an encoder is kept."""
+    return runs / "encoders" / f"{name}_seed{seed}"
+
+
+def train_encoder(
+    experiment: Experiment, name: str, seed: int, runs: Path, progress: bool
+) -> Path:
+    """The folder of encoder ``name``, trained as far as it is not.
+
+    All of a seed see the same data; those of two levels stand on the same bottoms.
+    """
+    from nexus_rl.models import make_model
+
+    preset, folder = preset_of(experiment), encoder_folder(runs, name, seed)
+    dataset = load_data(experiment, seed, runs, progress)
+    entry = ENCODERS[name]
+    options = asdict(replace(preset.model.for_model(entry.model), **entry.options))
+    model = make_model(options.pop("model"), dataset.modalities, seed=seed, **options)
+    bottom, top = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
+    if options["levels"] == 1:
+        _train(model, dataset, replace(bottom, stage="joint"), folder, progress)
+        return folder
+    bottoms = train_bottoms(experiment, seed, runs, progress)
+    for modality in dataset.modalities:
+        model.freeze_bottom(modality.name, bottoms)
+    _train(model, dataset, top, folder, progress)
+    return folder
+
+
+def train_bottoms(
+    experiment: Experiment, seed: int, runs: Path, progress: bool
+) -> MultimodalVAE:
+    """The bottom level of one seed, which is that of any model of two levels."""
+    from nexus_rl.models import make_model
+    from nexus_rl.models.files import load_model
+
+    preset, folder = preset_of(experiment), encoder_folder(runs, "bottoms", seed)
+    dataset = load_data(experiment, seed, runs, progress)
+    config, _ = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
+    model = make_model("nexus", dataset.modalities, seed=seed)
+    _train(model, dataset, config, folder, progress)
+    return load_model(folder)
+
+
+def preset_of(experiment: Experiment) -> Preset:
+    """How encoders of the experiment's environment are trained."""
+    return PRESETS[default_preset(experiment.env)]
+
+
+def load_data(experiment: Experiment, seed: int, runs: Path, progress: bool) -> Dataset:
+    """What the encoders of a seed are trained on, simulated once."""
+    from nexus_rl.data.simulate import simulate
+
+    return simulate(
+        experiment.env,
+        experiment.encoder_rows,
+        env_kwargs=experiment.env_kwargs,
+        seed=seed,
+        out=runs / "data" / f"seed{seed}",
+        sensors=preset_of(experiment).sensors,
+        progress=progress,
+    )
+
+
+def _train(
+    model: MultimodalVAE,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: Path,
+    progress: bool,
+) -> None:
+    """Trains in ``folder`` as far as it is not, as if never interrupted."""
+    from nexus_rl.run_folder import RunFolder
+    from nexus_rl.training import train
+
+    begun = (folder / "run.json").exists()
+    state = RunFolder(folder).load_state() if begun else None
+    if state is not None and state["epoch"] > config.epochs:
+        return
+    result = train(model, dataset, config, out=folder, resume=begun, progress=progress)
+    if result.interrupted:
+        raise KeyboardInterrupt

@@ -1,0 +1,133 @@
+"""The page of an experiment with agents, made from the JSON of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from agent_claims import HYPOTHESES
+from agent_rows import CORE, Experiment
+from agent_scores import Measured, read_measured
+
+from agents import plots, report
+from agents.conditions import EVERYTHING
+from agents.scores import Estimate, Scores
+from nexus_rl.files import write_atomic
+
+SHARE = 0.9  # of the oracle's score, which learning is timed to
+
+
+def write_page(folder: Path, plan: Experiment) -> list[Path]:
+    """Writes the page of the runs in ``folder`` beside it, and its plots."""
+    found = read_measured(folder, plan)
+    pictures = {"returns": plots.returns, "drop_rates": plots.drop_rates}
+    paths = []
+    core = found.only([row for row in CORE if row in found.titles])
+    for name, draw in pictures.items():
+        content = draw(Scores(core))
+        if content is not None:
+            paths.append(folder.with_name(f"{folder.name}_{name}.png"))
+            write_atomic(paths[-1], content)
+    page = folder.with_suffix(".md")
+    write_atomic(page, text(found, folder.name, paths).encode())
+    return [page, *paths]
+
+
+def text(found: Measured, name: str, pictures: Sequence[Path]) -> str:
+    """The whole page."""
+    evaluation = found.evaluation
+    parts = [
+        f"# Agents on {evaluation.env}",
+        f"""Every agent is trained with PPO, or what its name says, from the seeds \
+0, 1, ...; seed k sees through the encoder of seed k. Frozen encoders saw \
+{found.plan.encoder_rows:,} simulated observations and neither rewards nor labels. \
+{evaluation.episodes} episodes a condition, the same for every agent, actions without \
+noise. Scores are 0 for random actions ({found.random:.0f}) and 1 for the agent that \
+sees the true state ({found.oracle:.0f}); means over training seeds, with bootstrap \
+95 % intervals.""",
+        "## Scores by the way sensors fail",
+        group_table(found),
+        "## Hypotheses",
+        hypothesis_table(found),
+        "## Learning",
+        f"""Steps and wall-clock seconds, training alone, one thread, two runs at a \
+time; until the mean of 10 episodes with all sensors first scores {SHARE:g}, looked at \
+every 10,000 steps. An encoder is trained once, for any number of agents.""",
+        learning_table(found),
+        *(f"![{path.stem}]({path.name})" for path in pictures),
+        "## Every condition",
+        report.page(evaluation).partition("## Return of an episode\n\n")[2].strip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def group_table(found: Measured) -> str:
+    """A row an agent: the mean score over the conditions of each group."""
+    conditions = found.evaluation.conditions
+    missing = [name for name, group in conditions.items() if group == "missing"]
+    single = missing if len(missing) <= 2 else []
+    rest = [g for g in dict.fromkeys(conditions.values()) if g not in ("", EVERYTHING)]
+    heads = {EVERYTHING: [EVERYTHING], **{name: [name] for name in single}}
+    for group in rest:
+        if group != "missing" or not single:
+            heads[group] = [name for name, each in conditions.items() if each == group]
+    lines = [
+        f"| agent | seeds | {' | '.join(heads)} |",
+        "| --- | ---: |" + " ---: |" * len(heads),
+    ]
+    for row, title in found.titles.items():
+        cells = [shown(found.score(row, names)) for names in heads.values()]
+        seeds = len(found.evaluation.methods[row])
+        lines.append(f"| {title} | {seeds} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def hypothesis_table(found: Measured) -> str:
+    """What was expected beforehand, and what came."""
+    lines = ["| expected | here | numbers |", "| --- | --- | --- |"]
+    for claim, test in HYPOTHESES.items():
+        lines.append(f"| {claim} | {' | '.join(test(found))} |")
+    return "\n".join(lines)
+
+
+def learning_table(found: Measured) -> str:
+    """What training took, and how long it took to learn."""
+    lines = [
+        "| agent | steps | seconds | steps/s | steps to it | seconds | got there |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row, title in found.titles.items():
+        runs = [run for run in found.runs[row] if not run["like"]]
+        if not runs:
+            continue
+        steps, seconds = (fmean(r[k] for r in runs) for k in ("steps", "seconds"))
+        reached = [
+            point
+            for run in runs
+            if (point := first(run["progress"], found)) is not None
+        ]
+        there = [fmean(p[k] for p in reached) for k in ("steps", "seconds") if reached]
+        cells = [f"{value:,.0f}" for value in there] or ["-", "-"]
+        lines.append(
+            f"| {title} | {steps:,.0f} | {seconds:.0f} | {steps / seconds:,.0f} | "
+            f"{' | '.join(cells)} | {len(reached)} of {len(runs)} |"
+        )
+    return "\n".join(lines)
+
+
+def first(
+    progress: Sequence[Mapping[str, Any]], found: Measured
+) -> Mapping[str, Any] | None:
+    """The first evaluation with all sensors that reached the share of the oracle."""
+    for point in progress:
+        if point["condition"] == EVERYTHING and (
+            found.normalised(point["return"]) >= SHARE
+        ):
+            return point
+    return None
+
+
+def shown(value: Estimate | None) -> str:
+    return report.show(value, ".2f")

@@ -1,0 +1,141 @@
+"""Which agents an experiment compares: what each sees, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.config import AgentConfig
+from agents.perception import Perception, Task
+
+DROPOUT = "episode:0.3+markov:0.05,0.2"  # how sensors fail in training, if they do
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model whose latents agents see: its name, and changes to the preset."""
+
+    model: str = "nexus"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+ENCODERS = {
+    "nexus": Encoder(),
+    "nexus_fpd": Encoder(options={"align": 0.0}),
+    "nexus_plain": Encoder(options={"align": 0.0, "rho": 0.0}),
+    "mvae": Encoder("mvae"),
+    "mmvae": Encoder("mmvae"),
+    "vae": Encoder("vae"),
+    "muse": Encoder("muse"),
+    "gmc": Encoder("gmc"),
+}
+
+
+LATENT = Perception()
+RAW, MASKED = Perception("raw"), Perception("raw", mask=True)
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    """One way to perceive and to train.
+
+    ``encoder`` names one of ``ENCODERS``; ``like`` is the row whose policy this one
+    evaluates with a perception of its own, instead of training another.
+    """
+
+    title: str
+    perception: Perception = LATENT
+    encoder: str = ""
+    sensor_dropout: str = "none"
+    algo: str = "ppo"
+    seeds: int = 3
+    like: str = ""
+
+
+ORACLE = {"oracle": AgentRow("true state", Perception("state"), seeds=5)}
+CORE = {
+    **ORACLE,
+    "raw": AgentRow("raw, zeros for missing", RAW, seeds=5),
+    "raw_dropout": AgentRow(
+        "raw, trained under dropout", MASKED, sensor_dropout=DROPOUT, seeds=5
+    ),
+    "nexus": AgentRow("Nexus", encoder="nexus", seeds=5),
+    "nexus_dropout": AgentRow(
+        "Nexus, trained under dropout",
+        Perception(mask=True),
+        encoder="nexus",
+        sensor_dropout=DROPOUT,
+    ),
+}
+OTHERS = {
+    "raw_mask": AgentRow("raw, told what is missing", MASKED),
+    "raw_hold": AgentRow(
+        "raw, last reading for missing", Perception("raw", fill="hold"), like="raw"
+    ),
+    "nexus_fpd": AgentRow("Nexus, without alignment", encoder="nexus_fpd"),
+    "nexus_plain": AgentRow("Nexus, without FPD", encoder="nexus_plain"),
+    "mvae": AgentRow("MVAE", encoder="mvae"),
+    "mmvae": AgentRow("MMVAE", encoder="mmvae"),
+    "vae": AgentRow("multimodal VAE", encoder="vae"),
+    "muse": AgentRow("MUSE", encoder="muse"),
+    "gmc": AgentRow("GMC", encoder="gmc"),
+}
+SAC = {
+    "sac_nexus": AgentRow("Nexus, SAC", encoder="nexus", algo="sac"),
+    "sac_mvae": AgentRow("MVAE, SAC", encoder="mvae", algo="sac"),
+}
+
+
+def _single(*sensors: str) -> dict[str, AgentRow]:
+    """Agents of one sensor alone."""
+    return {
+        f"raw_{name}": AgentRow(
+            f"raw, {name} alone", Perception("raw", sensors=(name,))
+        )
+        for name in sensors
+    }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Agents in an environment, all trained for as many ``steps``."""
+
+    env: str
+    rows: Mapping[str, AgentRow]
+    steps: int = 100_000
+    sac_steps: int = 20_000
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    encoder_rows: int = 20_000
+
+    def config(self, row: str, seed: int, encoder: str | None) -> AgentConfig:
+        """How ``row`` is trained with ``seed``, on latents of ``encoder`` if any."""
+        entry = self.rows[row]
+        perception = entry.perception
+        if encoder is not None:
+            perception = Perception(encoder=encoder, mask=perception.mask)
+        return AgentConfig(
+            Task(self.env, self.env_kwargs, perception),
+            entry.algo,
+            sensor_dropout=entry.sensor_dropout,
+            steps=self.sac_steps if entry.algo == "sac" else self.steps,
+            seed=seed,
+            evaluate_episodes=10,
+            evaluate_every=10_000,
+            conditions=("everything",),
+            checkpoint_every=0,
+        )
+
+
+EXPERIMENTS = {
+    "pendulum": Experiment(
+        "nexus_rl/MultimodalPendulum-v0",
+        {**CORE, **_single("image", "sound"), **OTHERS, **SAC},
+    ),
+    "pendulum4": Experiment("nexus_rl/MultimodalPendulum4-v0", CORE),
+    "hyperhot": Experiment(
+        "nexus_rl/HyperHot-v0",
+        {**CORE, **_single("image", "sound")},
+        steps=300_000,
+    ),
+}
