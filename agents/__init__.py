@@ -8,8 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from agents.conditions import Condition, choose_conditions, conditions_of
 from agents.config import AgentConfig
+from agents.evaluation import RandomAgent, evaluate_subsets
 from agents.perception import Perception, Task, make_vec_env
+from agents.results import Evaluation
 
 if TYPE_CHECKING:
     from agents.bundle import Agent, load_agent
@@ -26,8 +29,14 @@ _LATER = {
 __all__ = [
     "Agent",
     "AgentConfig",
+    "Condition",
+    "Evaluation",
     "Perception",
+    "RandomAgent",
     "Task",
+    "choose_conditions",
+    "conditions_of",
+    "evaluate_subsets",
     "load_agent",
     "make_vec_env",
     "resume_agent",

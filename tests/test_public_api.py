@@ -72,6 +72,17 @@ def test_importing_the_library_and_its_settings_does_not_wait_for_torch() -> Non
     assert python(code) == "[]"
 
 
+def test_importing_agents_does_not_wait_for_torch() -> None:
+    code = (
+        "import agents, sys; "
+        "from agents import Condition, choose_conditions, conditions_of; "
+        "from agents import Evaluation, RandomAgent, evaluate_subsets; "
+        "heavy = ('torch', 'stable_baselines3', 'matplotlib'); "
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    assert python(code) == "[]"
+
+
 def test_user_errors_are_value_errors() -> None:
     assert issubclass(nexus_rl.UserError, ValueError)
 
