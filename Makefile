@@ -4,9 +4,18 @@ BIN := $(VENV)/bin
 
 .PHONY: demo demo-images test check bench clean
 
-demo: $(VENV)/.installed  ## simulate sensors, show what z_sigma knows without one
+demo: $(VENV)/.installed  ## learn to perceive, then to act, then lose sensors
 	$(BIN)/python scripts/pretrain_nexus.py --out runs/demo --overwrite
 	$(BIN)/python scripts/evaluate_encoder.py --model runs/demo
+	$(BIN)/python scripts/train_agent.py --encoder runs/demo --steps 60000 \
+		--out runs/demo_nexus --overwrite
+	$(BIN)/python scripts/train_agent.py --sees raw --steps 60000 \
+		--out runs/demo_raw --overwrite
+	$(BIN)/python scripts/evaluate_agent.py nexus=runs/demo_nexus raw=runs/demo_raw \
+		--random --episodes 20 --conditions missing bernoulli bursts blackout \
+		--out runs/demo_agents --overwrite
+	$(BIN)/python scripts/watch_agent.py runs/demo_nexus --seed 1 \
+		--conditions everything no_image no_sound --gif runs/demo.gif --overwrite
 
 demo-images: $(VENV)/.installed  ## train on FashionMNIST, draw what the model imagines
 	$(BIN)/python scripts/pretrain_nexus.py --dataset fashion_mnist --preset demo \
