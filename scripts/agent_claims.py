@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import fmean
 
+from agent_rows import CORE, ORACLE
 from agent_scores import Measured
 
 from agents.conditions import EVERYTHING
+from agents.scores import retained
 
 YES, NO, OPEN = "confirmed", "not confirmed", "open"
 Finding = tuple[str, str]
@@ -18,7 +20,7 @@ UNSEEN = ("bernoulli", "windows", "blackout", "corruption")
 
 def mean(found: Measured, row: str, conditions: list[str]) -> float | None:
     values = found.values(row, conditions)
-    return fmean(values) if values and conditions else None
+    return fmean(values) if values else None
 
 
 def told(found: Measured, scores: dict[str, float]) -> str:
@@ -57,10 +59,13 @@ def lost(found: Measured) -> Finding:
         part = scores_of(found, rows, [name])
         if whole is None or part is None:
             return OPEN, ""
-        kept = {row: part[row] / whole[row] for row in rows}
+        shares = {row: retained(part[row], whole[row], 0.0) for row in rows}
+        kept = {row: share for row, share in shares.items() if share is not None}
+        if len(kept) < len(rows):
+            return OPEN, f"no better than random with all sensors: {told(found, whole)}"
         verdicts.append(kept["nexus"] >= 0.7 and kept["raw"] <= 0.3)
         numbers.append(f"{name}: {told(found, kept)}")
-    return judged(all(verdicts)), "; ".join(numbers)
+    return (judged(all(verdicts)) if verdicts else OPEN), "; ".join(numbers)
 
 
 def worst(found: Measured) -> Finding:
@@ -90,9 +95,9 @@ def schedules(found: Measured) -> Finding:
 
 def overall(found: Measured) -> Finding:
     every = list(found.evaluation.conditions)
-    scores = {row: mean(found, row, every) for row in found.titles if row != "oracle"}
+    scores = {row: mean(found, row, every) for row in found.titles}
     known = {row: score for row, score in scores.items() if score is not None}
-    if "nexus_dropout" not in known:
+    if not CORE.keys() - ORACLE.keys() <= known.keys():
         return OPEN, ""
     order = sorted(known, key=lambda row: -known[row])
     best = {row: known[row] for row in [*order[:3], "nexus_dropout"]}
@@ -100,23 +105,14 @@ def overall(found: Measured) -> Finding:
 
 
 def lies(found: Measured) -> Finding:
-    conditions = [
-        name
-        for name in [*found.group("corruption"), *found.group("blackout")]
-        if name.endswith("_3") or name.startswith("blackout")
-    ]
+    severe = [name for name in found.group("corruption") if name.endswith("_3")]
     numbers, survived = [], False
-    for name in conditions:
-        scores = {
-            row: score
-            for row in found.titles
-            if (score := mean(found, row, [name])) is not None and row != "oracle"
-        }
-        if not scores:
-            return OPEN, ""
-        best = max(scores, key=lambda row: scores[row])
-        survived |= scores[best] >= 0.9
-        numbers.append(f"{name}: best {found.titles[best]} {scores[best]:.2f}")
+    for name in [*severe, *found.group("blackout")]:
+        scores = {row: mean(found, row, [name]) for row in found.titles}
+        known = {row: score for row, score in scores.items() if score is not None}
+        best = max(known, key=lambda row: known[row])
+        survived |= known[best] >= 0.9
+        numbers.append(f"{name}: best {found.titles[best]} {known[best]:.2f}")
     return (judged(not survived) if numbers else OPEN), "; ".join(numbers)
 
 

@@ -31,11 +31,11 @@ def write_page(folder: Path, plan: Experiment) -> list[Path]:
             paths.append(folder.with_name(f"{folder.name}_{name}.png"))
             write_atomic(paths[-1], content)
     page = folder.with_suffix(".md")
-    write_atomic(page, text(found, folder.name, paths).encode())
+    write_atomic(page, text(found, paths).encode())
     return [page, *paths]
 
 
-def text(found: Measured, name: str, pictures: Sequence[Path]) -> str:
+def text(found: Measured, pictures: Sequence[Path]) -> str:
     """The whole page."""
     evaluation = found.evaluation
     parts = [
@@ -65,14 +65,11 @@ every 10,000 steps. An encoder is trained once, for any number of agents.""",
 
 def group_table(found: Measured) -> str:
     """A row an agent: the mean score over the conditions of each group."""
-    conditions = found.evaluation.conditions
-    missing = [name for name, group in conditions.items() if group == "missing"]
-    single = missing if len(missing) <= 2 else []
-    rest = [g for g in dict.fromkeys(conditions.values()) if g not in ("", EVERYTHING)]
-    heads = {EVERYTHING: [EVERYTHING], **{name: [name] for name in single}}
-    for group in rest:
-        if group != "missing" or not single:
-            heads[group] = [name for name, each in conditions.items() if each == group]
+    heads: dict[str, list[str]] = {}
+    for group in dict.fromkeys(found.evaluation.conditions.values()):
+        names = found.group(group)
+        single = group == "missing" and len(names) <= 2
+        heads |= {name: [name] for name in names} if single else {group: names}
     lines = [
         f"| agent | seeds | {' | '.join(heads)} |",
         "| --- | ---: |" + " ---: |" * len(heads),
@@ -109,7 +106,7 @@ def learning_table(found: Measured) -> str:
             if (point := first(run["progress"], found)) is not None
         ]
         there = [fmean(p[k] for p in reached) for k in ("steps", "seconds") if reached]
-        cells = [f"{value:,.0f}" for value in there] or ["-", "-"]
+        cells = [f"{value:,.0f}" for value in there] or ["–", "–"]
         lines.append(
             f"| {title} | {steps:,.0f} | {seconds:.0f} | {steps / seconds:,.0f} | "
             f"{' | '.join(cells)} | {len(reached)} of {len(runs)} |"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from agent_rows import Experiment
 
+from agents.conditions import EVERYTHING
 from agents.results import Evaluation
-from agents.scores import Estimate, Scores, estimate, mean_returns
-from nexus_rl.errors import UserError
+from agents.scores import Estimate, estimate, mean_returns, normalised
+from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json
 
 RANDOM, ORACLE = "random", "oracle"
@@ -31,24 +33,28 @@ class Measured:
     runs: Mapping[str, Sequence[Mapping[str, Any]]]
     titles: Mapping[str, str]
 
+    @cached_property
+    def returns(self) -> dict[str, dict[str, float]]:
+        """The mean return of an episode, by agent and condition."""
+        return mean_returns(self.evaluation)
+
     @property
     def random(self) -> float:
         """The mean return of random actions."""
-        return self._reference(Scores(self.evaluation).random)
+        return self._reference(RANDOM)
 
     @property
     def oracle(self) -> float:
         """The mean return of the agent that sees the true state."""
-        return self._reference(Scores(self.evaluation).oracle)
+        return self._reference(ORACLE)
 
-    def _reference(self, value: float | None) -> float:
-        if value is None:
-            raise UserError("scores need the rows random and oracle: run oracle first")
-        return value
+    def _reference(self, row: str) -> float:
+        agents = self.evaluation.methods[row]
+        return fmean(self.returns[agent][EVERYTHING] for agent in agents)
 
     def normalised(self, value: float) -> float:
-        """0 for random actions, 1 for the oracle."""
-        return (value - self.random) / (self.oracle - self.random)
+        """0 for random actions, 1 for the oracle; ``UserError`` if that is worse."""
+        return normalised(value, self.random, self.oracle)
 
     def score(self, row: str, conditions: Sequence[str]) -> Estimate | None:
         """Mean score over conditions; None if the row was not measured in all."""
@@ -57,12 +63,10 @@ class Measured:
 
     def values(self, row: str, conditions: Sequence[str]) -> list[float]:
         """The same, one a training seed; none if it was not measured in all."""
-        if row not in self.titles:
-            return []
-        returns, values = mean_returns(self.evaluation), []
-        for agent in self.evaluation.methods[row]:
-            known = returns[agent]
-            if not all(name in known for name in conditions):
+        values = []
+        for agent in self.evaluation.methods[row] if row in self.titles else ():
+            known = self.returns[agent]
+            if not conditions or not all(name in known for name in conditions):
                 return []
             values.append(self.normalised(fmean(known[name] for name in conditions)))
         return values
@@ -74,7 +78,7 @@ class Measured:
 
     def only(self, rows: Iterable[str]) -> Evaluation:
         """The evaluation of some rows, and of the references."""
-        kept = [*rows, RANDOM]
+        kept = {*rows, RANDOM, ORACLE}
         methods = {r: a for r, a in self.evaluation.methods.items() if r in kept}
         agents = {agent for several in methods.values() for agent in several}
         part = [row for row in self.evaluation.rows if row["agent"] in agents]
@@ -82,29 +86,32 @@ class Measured:
 
 
 def read_measured(folder: Path, plan: Experiment) -> Measured:
-    """The runs in ``folder``, in the order of ``plan``."""
+    """The runs in ``folder``, in the order of ``plan``.
+
+    Raises ``UserError`` without random and oracle, for agents that the experiment does
+    not have, and for runs that do not compare.
+    """
+    found = {p.stem: read_json(p, "run") for p in folder.glob("*.json")}
+    order = {row: place for place, row in enumerate([*plan.rows, RANDOM])}
+
+    def place(name: str) -> tuple[int, int]:
+        run = found[name]
+        return choose(run["row"], order, f"agent in {folder}"), run.get("seed", 0)
+
     runs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    rows: list[dict[str, Any]] = []
-    methods: dict[str, list[str]] = {}
-    found = {p.stem: read_json(p, "run") for p in sorted(folder.glob("*.json"))}
-    order = [*plan.rows, RANDOM]
-    for name in sorted(found, key=lambda stem: order.index(found[stem]["row"])):
+    methods: dict[str, tuple[str, ...]] = {}
+    parts = []
+    for name in sorted(found, key=place):
         run = found[name]
         runs[run["row"]].append(run)
-        methods.setdefault(run["row"], []).append(name)
-        rows += expand(name, run)
-    first = next(iter(found.values()), None)
-    if first is None or RANDOM not in runs or ORACLE not in runs:
-        raise UserError(f"no page without {RANDOM} and {ORACLE} in {folder}")
-    evaluation = Evaluation(
-        first["env"],
-        first["env_kwargs"],
-        first["episodes"],
-        (0,),
-        tuple(rows),
-        {name: tuple(each) for name, each in methods.items()},
-        RANDOM,
-        ORACLE,
+        methods[run["row"]] = (*methods.get(run["row"], ()), name)
+        told = (run["env"], run["env_kwargs"], run["episodes"], (0,))
+        parts.append(Evaluation(*told, tuple(expand(name, run))))
+    for row in (RANDOM, ORACLE):
+        if row not in runs:
+            raise UserError(f"no page without {row}, which scores need, in {folder}")
+    evaluation = replace(
+        Evaluation.join(parts), methods=methods, random=RANDOM, oracle=ORACLE
     )
     titles = {row: plan.rows[row].title for row in runs if row != RANDOM}
     return Measured(plan, evaluation, runs, titles)

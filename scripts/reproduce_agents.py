@@ -22,7 +22,7 @@ from paper_jobs import Job, run_jobs
 
 from nexus_rl import cli
 from nexus_rl.errors import UserError, choose
-from nexus_rl.files import write_json
+from nexus_rl.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def main() -> None:
     plan = args.plan
     for row in args.rows:
         choose(row, plan.rows, "agent")
+    check_episodes(args)
     runs = [
         AgentRun(name, seed)
         for name, row in plan.rows.items()
@@ -93,6 +94,17 @@ def main() -> None:
 
     for path in write_page(args.results, plan):
         print(path)
+
+
+def check_episodes(args: Args) -> None:
+    """Raises ``UserError`` if runs that are there would not compare with new ones."""
+    for path in sorted(args.results.glob("*.json")):
+        episodes = read_json(path, "run")["episodes"]
+        if episodes != args.episodes:
+            raise UserError(
+                f"{path} has {episodes} episodes a condition, not {args.episodes}: ask "
+                f"for --episodes {episodes}, or choose another folder with --out"
+            )
 
 
 def jobs_of(runs: Sequence[AgentRun], plan: Experiment) -> list[Job]:
@@ -196,14 +208,12 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
     encoder = args.plan.rows[run.row].encoder
     seen = str(encoder_folder(args.folder, encoder, run.seed)) if encoder else None
     config, show = args.plan.config(run.row, run.seed, seen), args.jobs == 1
-    if not (folder / "training" / "run.json").exists():
+    if not (folder / "agent.json").exists():  # nothing to go on from
         done = train_agent(config, folder, overwrite=True, progress=show)
-    elif (folder / "agent.json").exists() and (
-        read_manifest(folder)["steps"] >= config.steps
-    ):
-        return
-    else:
+    elif read_manifest(folder)["steps"] < config.steps:
         done = resume_agent(folder, progress=show)
+    else:
+        return
     if done.interrupted:
         raise KeyboardInterrupt
 
@@ -220,7 +230,7 @@ def make_random(path: Path, args: Args) -> None:
 
 
 def compact(evaluation: Any) -> Mapping[str, Any]:
-    """The episodes by condition; ``agent_pages.expand`` makes rows of them again."""
+    """The episodes by condition; ``agent_scores.expand`` makes rows of them again."""
     conditions: dict[str, dict[str, Any]] = {}
     for row in evaluation.rows:
         known = conditions.setdefault(
