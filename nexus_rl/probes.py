@@ -108,22 +108,19 @@ def probe(
         raise UserError("the true state holds NaN or infinity; mend info['state']")
     if (truth.var(0) == 0).any() or (state.var(0) == 0).any():
         raise UserError("a state variable is constant: it has no R2; leave it out")
-    scale = _Standard(full)
-    target = _Standard(state)
-    nonlinear = _fit(scale(full), target(state), seed, epochs)
+    decode = StateDecoder(full, state, seed=seed, epochs=epochs)
+    scale, target = decode.scale, decode.target
     linear = _fit_ridge(scale(full), target(state))
     reference = latents(model, test[0], names)
     spread = (reference - reference.mean(0)).square().sum(1).mean().sqrt()
     rows = []
     for given in subsets(names):
         z = latents(model, test[0], given)
-        with torch.no_grad():
-            predicted = target.back(nonlinear(scale(z)))
         gap = (z - reference).square().sum(1).mean().sqrt()
         rows.append(
             ProbeRow(
                 given,
-                r_squared(predicted, truth),
+                r_squared(decode(z), truth),
                 r_squared(target.back(_ones(scale(z)) @ linear), truth),
                 float(gap / spread),
             )
@@ -148,6 +145,23 @@ class _Standard:
 
     def back(self, values: Tensor) -> Tensor:
         return values * self.std + self.mean
+
+
+class StateDecoder:
+    """The non-linear probe: fitted on latents (N, L) and states (N, S).
+
+    Called with latents (K, L) it gives the states (K, S) that it reads off them.
+    """
+
+    def __init__(
+        self, latents: Tensor, state: Tensor, *, seed: int = 0, epochs: int = 60
+    ) -> None:
+        self.scale, self.target = _Standard(latents), _Standard(state)
+        self._net = _fit(self.scale(latents), self.target(state), seed, epochs)
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor) -> Tensor:
+        return self.target.back(self._net(self.scale(latents)))
 
 
 def _fit(x: Tensor, y: Tensor, seed: int, epochs: int) -> nn.Module:

@@ -53,6 +53,23 @@ def by_subset(rows: list[ProbeRow]) -> dict[tuple[str, ...], ProbeRow]:
     return {row.given: row for row in rows}
 
 
+# -- The decoder -----------------------------------------------------------------
+
+
+def test_a_decoder_reads_off_what_the_latents_tell() -> None:
+    z = torch.randn(2000, 2, generator=seeded(0))
+    state = torch.stack([3 * z[:, 0] - 1, 100 * z[:, 1].sin()], 1)
+    decode = probes.StateDecoder(z[:1500], state[:1500], seed=1)
+    found = decode(z[1500:])
+    assert found.shape == (500, 2) and not found.requires_grad
+    assert min(r_squared(found, state[1500:])) > 0.99
+    again = probes.StateDecoder(z[:1500], state[:1500], seed=1)
+    assert torch.equal(again(z[1500:]), found)
+    assert not torch.equal(
+        probes.StateDecoder(z[:1500], state[:1500], seed=2)(z[1500:]), found
+    )
+
+
 # -- R2 --------------------------------------------------------------------------
 
 
