@@ -62,7 +62,7 @@ def test_a_decoder_reads_off_what_the_latents_tell() -> None:
     decode = probes.StateDecoder(z[:1500], state[:1500], seed=1)
     found = decode(z[1500:])
     assert found.shape == (500, 2) and not found.requires_grad
-    assert min(r_squared(found, state[1500:])) > 0.99
+    assert min(r_squared(found, state[1500:])) > 0.95  # a linear one has 0.82
     again = probes.StateDecoder(z[:1500], state[:1500], seed=1)
     assert torch.equal(again(z[1500:]), found)
     assert not torch.equal(
