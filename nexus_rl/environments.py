@@ -41,7 +41,8 @@ def make_env(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Env:
     except UserError:
         raise
     except (gym.error.Error, ImportError) as error:
-        hint = "" if module else ". Name the module that registers it: MODULE:ID"
+        unknown = isinstance(error, gym.error.UnregisteredEnv) and not module
+        hint = ". Name the module that registers it: MODULE:ID" if unknown else ""
         said = str(error).rstrip(".")
         raise UserError(f"cannot make environment {asked!r}: {said}{hint}") from error
     except (TypeError, ValueError, AssertionError, LookupError) as error:

@@ -97,6 +97,15 @@ def test_unknown_ids_say_what_to_do(name: str, message: str) -> None:
         make_env(name)
 
 
+def test_what_a_known_environment_lacks_is_no_unknown_id(stubborn: str) -> None:
+    def lacking() -> None:
+        raise gym.error.DependencyNotInstalled("pip install lenses")
+
+    gym.registry[stubborn].entry_point = lacking
+    with pytest.raises(UserError, match=r"lenses$"):
+        make_env(stubborn)
+
+
 def test_errors_are_the_users_only_if_there_are_arguments(stubborn: str) -> None:
     with pytest.raises(UserError, match=r"with broken=True: .*no such part"):
         make_env(stubborn, {"broken": True})
