@@ -1,6 +1,7 @@
 """Play an environment by hand, in a window with sound.
 
-HyperHot: arrow keys move, space shoots. Pendulum: arrow keys push. Escape quits.
+HyperHot: arrow keys move, space shoots. Pendulum: arrow keys push. Dial: arrow keys
+turn; with --env-kwargs show_target=false you must read the sensors. Escape quits.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENTS = (
     "nexus_rl/HyperHot-v0",
+    "nexus_rl/DigitDial-v0",
     "nexus_rl/MultimodalPendulum-v0",
     "nexus_rl/MultimodalPendulum4-v0",
     "nexus_rl/MultimodalPendulumPublished-v0",
@@ -58,10 +60,14 @@ def pressed_action(env: gym.Env[Any, Any]) -> Any:
     import pygame
 
     keys = pygame.key.get_pressed()
-    # Positive torque turns the pendulum to the left; HyperHot's 1 is left, its 2 right.
+    # Positive torque turns the pendulum to the left; HyperHot's 1 is left, its 2 right;
+    # the dial's 0 is left, its 2 right.
     leftward = int(keys[pygame.K_LEFT]) - int(keys[pygame.K_RIGHT])
-    if env.spec is not None and "Pendulum" in env.spec.id:
+    name = env.spec.id if env.spec is not None else ""
+    if "Pendulum" in name:
         return np.array([leftward], np.float32)
+    if "Dial" in name:
+        return 1 - leftward
     return leftward % 3 + 3 * int(keys[pygame.K_SPACE])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from dial_world import write_mhd, write_mnist
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from hypothesis import given, settings
@@ -21,10 +22,21 @@ CASES = [
     ("MultimodalPendulum4-v0", {}),
     ("HyperHot-v0", {}),
     ("HyperHot-v0", {"sound": "waveform", "enemies": 2, "shaped_reward": True}),
+    ("DigitDial-v0", {"hold": 5}),
+    ("DigitDial-v0", {"data": "mnist", "split": "test", "regular": True}),
 ]
 every_case = pytest.mark.parametrize(
     ("name", "arguments"), CASES, ids=[f"{name}-{kw}" for name, kw in CASES]
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def recordings(tmp_path_factory):
+    """What the dial shows."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = write_mhd(write_mnist(tmp_path_factory.mktemp("data")))
+        patch.setenv("NEXUS_RL_DATA", folder)
+        yield
 
 
 def make(name, arguments, **more):
@@ -76,7 +88,7 @@ def test_observations_stay_inside_their_space(name, arguments, seed, data):
     observation, _ = env.reset(seed=seed)
     assert env.observation_space.contains(observation)
     if isinstance(env.action_space, gym.spaces.Discrete):
-        actions = st.integers(0, 5)
+        actions = st.integers(0, int(env.action_space.n) - 1)
     else:
         values = st.floats(-1, 1, width=32)
         actions = values.map(lambda value: np.array([value], np.float32))
@@ -118,7 +130,12 @@ def test_rgb_array_is_a_picture_that_moves(name, arguments):
     assert not np.array_equal(before, env.render())
 
 
-@pytest.mark.parametrize("name", ["MultimodalPendulum-v0", "HyperHot-v0"])
+every_scene = pytest.mark.parametrize(
+    "name", ["MultimodalPendulum-v0", "HyperHot-v0", "DigitDial-v0"]
+)
+
+
+@every_scene
 @pytest.mark.parametrize("audio", ["dummy", "no such driver"])
 def test_window_opens_with_and_without_a_sound_card(name, audio, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
@@ -131,7 +148,7 @@ def test_window_opens_with_and_without_a_sound_card(name, audio, monkeypatch):
     env.close()
 
 
-@pytest.mark.parametrize("name", ["MultimodalPendulum-v0", "HyperHot-v0"])
+@every_scene
 def test_audio_of_a_step_lasts_a_step(name):
     env = make(name, {}).unwrapped
     env.reset(seed=0)
@@ -161,7 +178,7 @@ def test_needs_no_pygame_and_nothing_of_the_library():
     code = (
         "import sys; sys.modules['pygame'] = None\n"
         "import gymnasium as gym\n"
-        "for name in ('MultimodalPendulum-v0', 'HyperHot-v0'):\n"
+        "for name in ('MultimodalPendulum-v0', 'HyperHot-v0', 'DigitDial-v0'):\n"
         "    env = gym.make(f'envs:nexus_rl/{name}', render_mode='rgb_array')\n"
         "    env.reset(seed=0); env.step(env.action_space.sample()); env.render()\n"
         "assert not {'nexus_rl', 'agents', 'torch'} & set(sys.modules)\n"
@@ -185,6 +202,10 @@ def test_needs_no_pygame_and_nothing_of_the_library():
         ("HyperHot-v0", {"time_limit": 0}, "time_limit must be .* got 0"),
         ("HyperHot-v0", {"time_limit": float("nan")}, "time_limit .* got nan"),
         ("HyperHot-v0", {"sound": "loud"}, 'sound must be "bands" or "waveform"'),
+        ("DigitDial-v0", {"data": "letters"}, "data must be one of .*, got 'letters'"),
+        ("DigitDial-v0", {"split": "all"}, 'split must be "train" or "test", got'),
+        ("DigitDial-v0", {"hold": 0}, "hold must be .* got 0"),
+        ("DigitDial-v0", {"hold": True}, "hold must be .* True"),
     ],
 )
 def test_bad_arguments_are_named(name, arguments, message):

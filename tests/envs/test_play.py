@@ -10,6 +10,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from dial_world import write_mnist
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "play.py"
@@ -65,6 +66,19 @@ def test_plays_a_number_of_steps(name):
     assert result.stderr == ""
 
 
+def test_plays_the_dial_or_says_what_it_needs(tmp_path):
+    command = ["--env", "nexus_rl/DigitDial-v0", "--steps", "2", "--env-kwargs"]
+    kwargs = ["data=mnist", "show_target=false", f"folder={tmp_path}"]
+    refused = run(*command, *kwargs)
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert f"are in none of\n  {tmp_path}/mnist" in refused.stderr
+    assert "MODULE:ID" not in refused.stderr
+    write_mnist(tmp_path)
+    result = run(*command, *kwargs)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith("stopped after 2 steps, score ")
+
+
 def test_plays_with_arguments_of_the_environment():
     short = run("--env-kwargs", "time_limit=0.1", "--steps", "5", "--seed", "0")
     assert short.returncode == 0, short.stderr
@@ -80,18 +94,20 @@ def test_plays_with_arguments_of_the_environment():
 
 
 @pytest.mark.parametrize(
-    ("pressed", "game_action", "torque"),
+    ("pressed", "game_action", "torque", "turn"),
     [
-        ("", 0, 0),
-        ("LEFT", 1, 1),
-        ("RIGHT", 2, -1),
-        ("SPACE", 3, 0),
-        ("LEFT SPACE", 4, 1),
-        ("RIGHT SPACE", 5, -1),
-        ("LEFT RIGHT", 0, 0),
+        ("", 0, 0, 1),
+        ("LEFT", 1, 1, 0),
+        ("RIGHT", 2, -1, 2),
+        ("SPACE", 3, 0, 1),
+        ("LEFT SPACE", 4, 1, 0),
+        ("RIGHT SPACE", 5, -1, 2),
+        ("LEFT RIGHT", 0, 0, 1),
     ],
 )
-def test_keys_steer(play_module, monkeypatch, pressed, game_action, torque):
+def test_keys_steer(
+    play_module, monkeypatch, tmp_path, pressed, game_action, torque, turn
+):
     import pygame
 
     keys = defaultdict(bool)
@@ -102,6 +118,9 @@ def test_keys_steer(play_module, monkeypatch, pressed, game_action, torque):
     assert game.action_space.contains(play_module.pressed_action(game))
     pendulum = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
     assert play_module.pressed_action(pendulum) == np.array([torque])
+    folder = write_mnist(tmp_path)
+    dial = gym.make("envs:nexus_rl/DigitDial-v0", data="mnist", folder=folder)
+    assert play_module.pressed_action(dial) == turn
 
 
 @pytest.mark.parametrize(("event", "quits"), [("escape", 1), ("close", 1), ("a", 0)])
