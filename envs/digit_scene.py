@@ -157,10 +157,10 @@ def _show_image(panel: Floats, image: NDArray[Any]) -> None:
 
 def _show_trajectory(panel: Floats, trajectory: NDArray[Any]) -> None:
     points = trajectory.reshape(2, -1).T.astype(np.float64)
-    size = PANEL_HEIGHT - 28
-    middle = np.array(panel.shape[1::-1]) / 2
+    extent = max(float(np.ptp(points, axis=0).max()), 1e-9)
+    centred = (points - (points.max(0) + points.min(0)) / 2) / extent
+    path = np.array(panel.shape[1::-1]) / 2 + centred * (PANEL_HEIGHT - 28)
     panel[:] = WHITE
-    path = middle + (points - (points.max(0) + points.min(0)) / 2) * size
     _line(panel, path, 2.2, NEEDLE)
     _disc(panel, path[0], 6, WANTED)
 

@@ -53,7 +53,7 @@ class TestPicture:
         pen, sound = picture[170:310, 496:696], picture[320:460, 496:696]
         rows, columns = np.nonzero((pen != 255).any(axis=2))
         assert rows.mean() == pytest.approx(70, abs=3) and np.ptp(rows) < 20
-        assert 40 < columns.min() < 75 and 125 < columns.max() < 160
+        assert 35 < columns.min() < 50 and 150 < columns.max() < 165
         assert (sound[105:, 150:] == 255).all()
         assert sound[:105].max() < 50 and sound[:, :150].max() < 50
 
