@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchaudio.transforms import MelSpectrogram
+from torchaudio.transforms import GriffinLim, InverseMelScale, MelSpectrogram
 
 from nexus_rl.errors import UserError
 
@@ -62,3 +62,42 @@ def log_mel(
     ratio = (power / loudest).clamp_min(torch.finfo(power.dtype).tiny)
     scaled = (1 + 10 * torch.log10(ratio) / floor_db).clamp(0, 1)
     return scaled.transpose(-2, -1)
+
+
+def waveform(
+    spectrogram: Tensor,
+    levels: tuple[float, float] = (-80.0, 0.0),
+    *,
+    sample_rate: int = 16_000,
+    n_fft: int = 2048,
+    hop: int = 512,
+) -> Tensor:
+    """One second of sound with a log-mel spectrogram, by Griffin and Lim's algorithm.
+
+    From ``(..., frames, bands)`` in [0, 1], which stand for ``levels`` in decibels, to
+    ``(..., sample_rate)`` in [-1, 1], as loud as possible; silence stays silence.
+    Phases and what is finer than a band are not known, so the sound is recognisable,
+    not the same.
+
+    Raises ``UserError`` unless ``spectrogram`` is floating point with two last axes.
+    """
+    if not (spectrogram.is_floating_point() and spectrogram.dim() >= 2):
+        raise UserError(
+            "waveform: expected floats (..., frames, bands) in [0, 1], got "
+            f"{spectrogram.dtype} of shape {tuple(spectrogram.shape)}"
+        )
+    low, high = levels
+    heard = spectrogram.detach().float().clamp(0, 1).transpose(-2, -1)
+    power = torch.where(heard > 0, 10 ** ((low + (high - low) * heard) / 10), 0.0)
+    linear = InverseMelScale(
+        n_fft // 2 + 1,
+        power.shape[-2],
+        sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+        driver="gelsd",  # some bands hold no frequency of their own
+    ).to(power.device)(power)
+    # Zero phases at first: no random numbers.
+    phases = GriffinLim(n_fft, hop_length=hop, length=sample_rate, rand_init=False)
+    sound: Tensor = phases.to(power.device)(linear)
+    return sound / sound.abs().amax(-1, keepdim=True).clamp_min(1e-9)
