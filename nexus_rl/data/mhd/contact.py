@@ -1,0 +1,78 @@
+"""What is in the dataset, to look at and to hear."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from nexus_rl.data.audio import waveform
+from nexus_rl.data.mhd.store import EXAMPLES, Folder
+from nexus_rl.data.mhd.wav import write_wav
+from nexus_rl.files import write_atomic
+
+SHOWN = 3  # samples a digit
+RATE = 16_000
+NAMES = ("image", "trajectory", "sound")
+INK, FAINT = "#222222", "#dddddd"
+
+
+def write_examples(folder: Folder, scale: Mapping[str, Any]) -> None:
+    """Writes ``contact.png`` and a sound a digit, ``examples/<digit>.wav``.
+
+    ``scale`` has the decibels that sounds are normalised by, ``min`` and ``max``. The
+    sounds are those of the first rows of the picture.
+    """
+    labels = folder.read("train_label")
+    rows = [np.flatnonzero(labels == digit)[:SHOWN] for digit in range(10)]
+    content = io.BytesIO()
+    draw(folder, rows).savefig(content, dpi=110, metadata={"Software": None})
+    write_atomic(folder.path / "contact.png", content.getvalue())
+    spectrograms = _sounds(folder, np.array([row[0] for row in rows]))
+    levels = scale["min"], scale["max"]
+    sounds = waveform(torch.from_numpy(spectrograms[:, 0]).float() / 255, levels)
+    for digit, sound in enumerate(sounds):
+        write_wav(folder.path / EXAMPLES / f"{digit}.wav", sound, RATE)
+
+
+def _sounds(folder: Folder, rows: Any) -> Any:
+    return np.array(folder.read("sound")[folder.read("train_sound")[rows]])
+
+
+def draw(folder: Folder, rows: list[Any]) -> Figure:
+    """A column a digit; for each of its samples image, trajectory and sound."""
+    figure = Figure(
+        figsize=(12, 1.28 * 3 * SHOWN + 0.4),
+    )
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
+    axes: Any = figure.subplots(3 * SHOWN, 10, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for digit, samples in enumerate(rows):
+        axes[0][digit].set_title(str(digit), fontsize=16)
+        for k, row in enumerate(samples):
+            column = axes[3 * k : 3 * k + 3, digit]
+            column[0].imshow(folder.read("train_image")[row, 0], "gray")
+            _trace(column[1], folder.read("train_trajectory")[row])
+            column[2].imshow(_sounds(folder, row)[0].T, "magma", origin="lower")
+            column[2].set_aspect("auto")
+            column[2].spines[:].set(visible=True, color=FAINT)
+    for k in range(SHOWN):
+        for name, ax in zip(NAMES, axes[3 * k : 3 * k + 3, 0], strict=True):
+            ax.set_ylabel(name, fontsize=9)
+    return figure
+
+
+def _trace(ax: Any, trajectory: Any) -> None:
+    """A pen's way, from violet to yellow."""
+    x, y = trajectory.astype(np.float32).reshape(2, -1)
+    ax.plot(x, y, color=FAINT, linewidth=1)
+    ax.scatter(x, y, c=np.arange(len(x)), cmap="viridis", s=5, linewidths=0)
+    ax.set_aspect("equal")
+    ax.invert_yaxis()
+    ax.margins(0.15)

@@ -1,0 +1,185 @@
+"""The authors' files, mhd_train.pt and mhd_test.pt, converted without running them.
+
+Each is a pickle of six things: labels (N,) int64, images (N, 1, 28, 28), trajectories
+(N, 200), sounds (N, C, H, 32) with C H = 128 mel bands, and two dicts with the ``max``
+and ``min`` that trajectories and sounds (in dB) were scaled by. Floats lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from nexus_rl.data.mhd.contact import write_examples
+from nexus_rl.data.mhd.store import PARTS, Folder, versions
+from nexus_rl.errors import UserError
+
+CHUNK = 1000  # rows
+SLACK = 1e-5  # how far floats may leave [0, 1] by rounding
+
+# Plain numbers and arrays of NumPy, whose module had another name when the files were
+# made; beside these torch admits tensors, dicts and the like.
+_SAFE: list[Any] = [
+    np.dtype,
+    np.ndarray,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8", "u1")),
+    *(
+        (plain.__reduce__()[0], f"{module}.multiarray.{name}")
+        for module in ("numpy.core", "numpy._core")
+        for name, plain in (
+            ("scalar", np.float64(0)),
+            ("_reconstruct", np.empty(0)),
+        )
+    ),
+]
+
+
+def convert(
+    files: tuple[Path, Path], out: Path, overwrite: bool = False, progress: bool = False
+) -> Folder:
+    """Writes the dataset of the authors' files (train, test) to ``out``.
+
+    Images and sounds become uint8, trajectories float16; each spectrogram is kept once.
+    Raises ``UserError`` for files that hold anything but tensors, arrays and numbers
+    (nothing else in them is run), other shapes or ranges, and what
+    ``Folder.claim`` refuses.
+    """
+    folder = Folder(out)
+    digests = {path.name: _sha256(path) for path in files}
+    origin = {"kind": "official", "files": digests, "versions": versions()}
+    folder.claim(origin, overwrite)
+    unique: dict[bytes, int] = {}
+    scales = {}
+    for part, path in zip(PARTS, files, strict=True):
+        scales[part] = _convert_part(folder, part, path, unique, progress)
+    rows = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
+    folder.write("sound", rows)
+    write_examples(folder, scales["train"]["sound"])
+    samples = {part: len(folder.read(f"{part}_label")) for part in PARTS}
+    folder.finish({"samples": samples, "normalisation": scales, "source": origin})
+    return folder
+
+
+def _convert_part(
+    folder: Folder, part: str, path: Path, unique: dict[bytes, int], progress: bool
+) -> dict[str, Any]:
+    labels, images, trajectories, sounds, *scales = read_official(path)
+    blocks = tqdm(
+        _blocks(images, trajectories, sounds),
+        total=-(-len(labels) // CHUNK),
+        desc=path.name,
+        disable=not progress,
+    )
+    pictures, curves, heard = [], [], []
+    for image, curve, sound in blocks:
+        pictures.append(_bytes(image))
+        curves.append(curve.clamp(0, 1).half().numpy())
+        # Blocks of bands one above the other; time comes first here.
+        bands = _bytes(sound.reshape(len(sound), 128, 32).mT)
+        heard += [unique.setdefault(row.tobytes(), len(unique)) for row in bands]
+    folder.write(f"{part}_image", np.concatenate(pictures))
+    folder.write(f"{part}_trajectory", np.concatenate(curves))
+    folder.write(f"{part}_label", labels.numpy().astype(np.uint8))
+    folder.write(f"{part}_sound", np.array(heard, dtype=np.int32))
+    names = ("trajectory", "sound")
+    return {
+        name: {key: np.asarray(scale[key]).tolist() for key in ("min", "max")}
+        for name, scale in zip(names, scales, strict=True)
+    }
+
+
+def _blocks(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(torch.split(column, CHUNK) for column in columns), strict=True)
+
+
+def _bytes(values: Tensor) -> Any:
+    return (255 * values.clamp(0, 1)).round().to(torch.uint8).contiguous().numpy()
+
+
+def read_official(path: Path) -> tuple[Any, ...]:
+    """The six things of a file, checked. Raises ``UserError``."""
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"no file {path}; get it as the authors say") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is corrupt, or holds something other than tensors, arrays and "
+            f"numbers, which is refused because it could run code: {_first(error)}"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is truncated or corrupt ({_first(error)}); get it again"
+        ) from None
+    if not isinstance(content, tuple | list) or len(content) != 6:
+        raise UserError(f"{path}: expected a tuple of 6, found {type(content)}")
+    tensors = [_tensor(value) for value in content[:4]]
+    _check(path, tensors)
+    for what, scale in zip(("trajectories", "sounds"), content[4:], strict=True):
+        _check_scale(path, what, scale)
+    return (*tensors, *content[4:])
+
+
+def _tensor(value: Any) -> Any:
+    plain = isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+    return torch.from_numpy(value) if plain else value
+
+
+def _check(path: Path, tensors: list[Any]) -> None:
+    count = len(tensors[0]) if isinstance(tensors[0], Tensor) else 0
+    shapes = {"labels": (count,), "images": (count, 1, 28, 28)}
+    shapes |= {"trajectories": (count, 200), "sounds": (count, 4, 32, 32)}
+    for (name, shape), tensor in zip(shapes.items(), tensors, strict=True):
+        found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor)
+        right = found == shape
+        if name == "sounds" and isinstance(found, tuple) and len(found) == 4:
+            right = found[0] == count and found[1] * found[2] == 128 and found[3] == 32
+        if not right or count == 0:
+            raise UserError(f"{path}: expected {name} of shape {shape}, found {found}")
+        whole = name == "labels"
+        if tensor.is_floating_point() == whole:
+            raise UserError(f"{path}: {name} must not be {tensor.dtype}")
+        low, high = tensor.min().item(), tensor.max().item()
+        least, most = (0, 9) if whole else (-SLACK, 1 + SLACK)
+        if not (least <= low and high <= most):  # also true for NaN
+            raise UserError(
+                f"{path}: {name} from {low:g} to {high:g} lie outside "
+                f"[0, {9 if whole else 1}]"
+            )
+
+
+def _check_scale(path: Path, what: str, scale: Any) -> None:
+    if not isinstance(scale, Mapping) or not {"max", "min"} <= set(scale):
+        raise UserError(f"{path}: the scale of {what} must be a dict of max and min")
+    try:
+        low, high = (np.asarray(scale[k], dtype=np.float64) for k in ("min", "max"))
+    except (TypeError, ValueError):
+        low = high = np.array(np.nan)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise UserError(
+            f"{path}: the scale of {what} must have a finite min below its max"
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _first(error: Exception) -> str:
+    """The line of torch's long message that names what was found."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "GLOBAL" in line or "Unsupported" in line]
+    return (named or lines or [type(error).__name__])[0][:200]

@@ -1,0 +1,215 @@
+"""MHD on disk: arrays that are mapped into memory, and an index that is written last.
+
+``index.json``            format, normalisation, origin, size and SHA-256 of all files
+``<part>_image.npy``      uint8 (N, 1, 28, 28)
+``<part>_trajectory.npy`` float16 (N, 200): 100 x, then 100 y downwards, in [0, 1]
+``<part>_label.npy``      uint8 (N,)
+``<part>_sound.npy``      int32 (N,): rows of ``sound.npy``
+``sound.npy``             uint8 (S, 1, 32, 128), each spectrogram once
+``<part>_exemplar.npy``   int32 (N,): rows of ``exemplars.csv``, where strokes are known
+``<part>_copy.npy``       int32 (N,): 0 as it was written, from 1 on a variation
+``fit_*.npy``             the exemplars' points, and the model that varies them
+
+``building.json`` says what an unfinished folder shall become; only a finished one has
+an index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_atomic, write_json
+
+FORMAT = 1
+INDEX, BUILDING = "index.json", "building.json"
+PARTS = ("train", "test")
+EXAMPLES = "examples"
+COMMAND = "python scripts/build_mhd.py"
+
+# Shape of a row and type of what every folder has.
+ARRAYS: dict[str, tuple[tuple[int, ...], str]] = {
+    "image": ((1, 28, 28), "uint8"),
+    "trajectory": ((200,), "float16"),
+    "label": ((), "uint8"),
+    "sound": ((), "int32"),
+}
+SPECTROGRAM = (1, 32, 128)
+_KNOWN = {
+    *(f"{part}_{name}.npy" for part in PARTS for name in (*ARRAYS, "exemplar", "copy")),
+    *(f"fit_{name}.npy" for name in ("points", "parameters", "error")),
+    *("sound.npy", "scale.npy", "exemplars.csv", "recordings.csv", "contact.png"),
+    EXAMPLES,
+    *(INDEX, BUILDING),
+}
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the dataset, whole or in the making."""
+
+    path: Path
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has been finished."""
+        return (self.path / INDEX).is_file()
+
+    def claim(self, origin: Mapping[str, Any], overwrite: bool = False) -> None:
+        """Begins to make what ``origin`` (JSON) describes, or goes on with it.
+
+        Raises ``UserError`` where the folder holds a finished dataset, an unfinished
+        other one (both are replaced with ``overwrite``), or anything else.
+        """
+        if self.path.exists():
+            self._check_free(dict(origin), overwrite)
+        write_json(self.path / BUILDING, origin)
+
+    def _check_free(self, origin: dict[str, Any], overwrite: bool) -> None:
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is not a folder; choose another (--out)")
+        names = {path.name for path in self.path.iterdir()}
+        known = _KNOWN | {f".{name}.partial" for name in _KNOWN}
+        foreign = names - known
+        if not names & {INDEX, BUILDING, *_aside(names)}:
+            foreign = names
+        if foreign:
+            raise UserError(
+                f"{self.path} holds other files ({', '.join(sorted(foreign)[:3])}); "
+                "nothing was changed, choose another folder (--out)"
+            )
+        unfinished = not self.whole and (self.path / BUILDING).is_file()
+        if unfinished and not overwrite:
+            found = read_json(self.path / BUILDING, "description of MHD in the making")
+            if found == origin:
+                return
+            changed = [k for k in origin if found.get(k) != origin[k]]
+            raise UserError(
+                f"{self.path} is the unfinished result of a call with other "
+                f"{', '.join(changed)}; make that call again, or replace it with "
+                "--overwrite"
+            )
+        if self.whole and not overwrite:
+            raise UserError(
+                f"{self.path} holds the dataset already; use it, choose another folder "
+                "(--out), or replace it with --overwrite"
+            )
+        (self.path / INDEX).unlink(missing_ok=True)  # first: it is no longer whole
+        for name in names - {INDEX}:
+            _remove(self.path / name)
+
+    def has(self, *names: str) -> bool:
+        """Whether all arrays of these names are there; each is whole if it is."""
+        return all((self.path / f"{name}.npy").is_file() for name in names)
+
+    def write(self, name: str, array: Array) -> None:
+        """Writes an array whole or not at all."""
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
+        write_atomic(self.path / f"{name}.npy", content.getvalue())
+
+    def read(self, name: str) -> Array:
+        """An array, mapped into memory: changes to it are never written.
+
+        Raises ``UserError`` if it cannot be read.
+        """
+        path = self.path / f"{name}.npy"
+        try:
+            array: Array = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}). {_again(self)}"
+            ) from None
+        return array
+
+    def finish(self, description: Mapping[str, Any]) -> None:
+        """Writes the index: from now on the folder is whole."""
+        names = sorted(
+            path.relative_to(self.path).as_posix()
+            for path in self.path.rglob("*")
+            if path.is_file() and path.name[0] != "." and path.name != BUILDING
+        )
+        files = {name: _fingerprint(self.path / name) for name in names}
+        write_json(self.path / INDEX, {"format": FORMAT, **description, "files": files})
+        (self.path / BUILDING).unlink()
+
+    def index(self) -> dict[str, Any]:
+        """The index. Raises ``UserError`` if it is damaged or of another format."""
+        path = self.path / INDEX
+        index = read_json(path, "index of MHD")
+        if not isinstance(index, dict) or index.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is damaged or of another format than {FORMAT}. {_again(self)}"
+            )
+        return index
+
+    def check(self) -> None:
+        """Raises ``UserError`` unless every array is as the index says."""
+        files = self.index().get("files", {})
+        for name, expected in files.items():
+            path = self.path / name
+            if path.suffix == ".npy" and not (
+                path.is_file() and _fingerprint(path) == expected
+            ):
+                state = "has changed" if path.exists() else "is missing"
+                raise UserError(f"{path} {state} since it was built. {_again(self)}")
+        for part in PARTS:
+            for name, (shape, kind) in ARRAYS.items():
+                self._check_array(f"{part}_{name}", shape, kind, files)
+        self._check_array("sound", SPECTROGRAM, "uint8", files)
+
+    def _check_array(
+        self, name: str, shape: tuple[int, ...], kind: str, files: Mapping[str, Any]
+    ) -> None:
+        if f"{name}.npy" not in files:
+            raise UserError(f"{self.path / INDEX} lacks {name}.npy. {_again(self)}")
+        array = self.read(name)
+        if array.shape[1:] != shape or array.dtype != kind:
+            raise UserError(
+                f"{self.path / name}.npy: expected rows {shape} of {kind}, found "
+                f"{array.shape[1:]} of {array.dtype}. {_again(self)}"
+            )
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    names = ("nexus_rl", "numpy", "torch", "torchaudio", "pillow")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def _again(folder: Folder) -> str:
+    return f"Restore it, or build it again: {COMMAND} --out {folder.path} --overwrite"
+
+
+def _aside(names: set[str]) -> set[str]:
+    """What a process leaves that was killed while it wrote the very first file."""
+    return names & {f".{BUILDING}.partial"}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}

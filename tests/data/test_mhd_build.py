@@ -1,0 +1,278 @@
+"""Building MHD: what is in the folder, who is on which side, and when it is whole."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mhd_world import sounds_in, write_strokes
+
+from nexus_rl.data import load_dataset
+from nexus_rl.data.mhd.build import Options, build
+from nexus_rl.data.mhd.pairing import Origins, held_out, pair
+from nexus_rl.data.mhd.sounds import read_fsdd, read_speech_commands
+from nexus_rl.data.mhd.store import Folder
+from nexus_rl.errors import UserError
+
+OPTIONS = Options(train=103, test=25)
+
+
+def table(folder, name):
+    lines = (folder.path / name).read_text().splitlines()
+    head = lines[0].split(",")
+    return [dict(zip(head, line.split(","), strict=True)) for line in lines[1:]]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mhd_sources")
+    return write_strokes(root / "uji.txt"), sounds_in(root)
+
+
+@pytest.fixture(scope="module")
+def built(world, tmp_path_factory):
+    return build(tmp_path_factory.mktemp("built") / "mhd", *world, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def real(real_data, tmp_path_factory):
+    """A few hundred real samples without a writer or speaker on both sides."""
+    strokes = real_data / "ujipenchars2" / "ujipenchars2_digits.txt.gz"
+    sounds = [
+        read_fsdd(real_data / "fsdd" / "fsdd.npz"),
+        read_speech_commands(real_data / "speech_commands_digits"),
+    ]
+    out = tmp_path_factory.mktemp("real") / "mhd"
+    return build(out, strokes, sounds, Options(500, 100, "disjoint", seed=1))
+
+
+def test_the_dataset_is_loaded_compact_and_balanced(built):
+    data = load_dataset("mhd", built.path)
+    kinds = {name: (tuple(t.shape), t.dtype) for name, t in data.train.items()}
+    assert kinds == {
+        "image": ((103, 1, 28, 28), torch.uint8),
+        "trajectory": ((103, 200), torch.float16),
+        "sound": ((103, 1, 32, 128), torch.uint8),
+        "label": ((103,), torch.uint8),
+    }
+    counts = data.train["label"].bincount().tolist()
+    assert counts == [11] * 3 + [10] * 7
+    assert data.test["label"].bincount().tolist() == [3] * 5 + [2] * 5
+    assert (data.train["label"].long().diff() < 0).any()  # shuffled
+
+
+def test_rows_hold_what_their_digit_and_origins_say(built):
+    exemplars, recordings = (
+        table(built, "exemplars.csv"),
+        table(built, "recordings.csv"),
+    )
+    low, high = built.read("scale")
+    for part in ("train", "test"):
+        rows = zip(
+            *(
+                built.read(f"{part}_{c}")
+                for c in ("label", "exemplar", "sound", "copy")
+            ),
+            built.read(f"{part}_trajectory"),
+            strict=True,
+        )
+        for digit, exemplar, sound, copy, curve in rows:
+            assert exemplars[exemplar]["digit"] == recordings[sound]["digit"]
+            assert int(exemplars[exemplar]["digit"]) == digit
+            points = low + (high - low) * curve.astype(float).reshape(2, 100).T
+            assert np.abs(points.mean(0)).max() < 0.005
+            written = built.read("fit_points")[exemplar]
+            far = np.abs(points - written + written.mean(0)).max()
+            assert (far < 0.01) == (copy == 0)
+
+
+def test_the_scale_is_that_of_both_parts(built):
+    values = [built.read(f"{part}_trajectory") for part in ("train", "test")]
+    assert min(v.min() for v in values) == 0 and max(v.max() for v in values) == 1
+    scale = built.index()["normalisation"]["test"]
+    assert list(scale["trajectory"].values()) == built.read("scale").tolist()
+    assert scale["sound"] == {"min": -80, "max": 0}
+
+
+def test_the_index_tells_where_everything_is_from(built, world):
+    index = built.index()
+    assert index["samples"] == {"train": 103, "test": 25}
+    assert index["source"]["options"]["split"] == "paper"
+    assert index["source"]["strokes"]["writers"] == 4
+    assert set(index["source"]["sounds"]) == {"fsdd", "speech_commands"}
+    assert {"contact.png", "examples/7.wav", "sound.npy"} <= set(index["files"])
+    assert not (built.path / "building.json").exists()
+    assert 0 < index["fit"]["mean_error"] < 0.015
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    built, world, tmp_path: Path
+):
+    again = build(tmp_path / "again", *world, OPTIONS)
+    assert again.index() == built.index()
+    other = build(tmp_path / "other", *world, replace(OPTIONS, seed=1))
+    for name in ("train_trajectory", "train_image", "train_sound"):
+        assert (other.read(name) != built.read(name)).any()
+
+
+def test_a_build_that_broke_off_goes_on_to_the_same_bytes(
+    built, world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class BrokeOffError(Exception):
+        pass
+
+    write = Folder.write
+
+    def break_off(folder, name, array):
+        if name == "test_label":
+            raise BrokeOffError
+        write(folder, name, array)
+
+    monkeypatch.setattr(Folder, "write", break_off)
+    out = tmp_path / "mhd"
+    with pytest.raises(BrokeOffError):
+        build(out, *world, OPTIONS)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="unfinished; make the same call"):
+        load_dataset("mhd", out)
+    with pytest.raises(UserError, match=r"call with other options; .*--overwrite"):
+        build(out, *world, replace(OPTIONS, seed=9))
+    before = (out / "fit_parameters.npy").stat().st_mtime_ns
+    (out / ".sound.npy.partial").write_bytes(b"half")
+    assert build(out, *world, OPTIONS).index() == built.index()
+    assert (out / "fit_parameters.npy").stat().st_mtime_ns == before
+    assert not (out / ".sound.npy.partial").exists()
+
+
+def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):
+    out = tmp_path / "mhd"
+    options = Options(20, 10)
+    build(out, *world, options)
+    with pytest.raises(UserError, match=r"holds the dataset already.*--overwrite"):
+        build(out, *world, options)
+    build(out, *world, replace(options, seed=2), overwrite=True)
+    assert Folder(out).index()["source"]["options"]["seed"] == 2
+    (out / "diary.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds other files \(diary\.txt"):
+        build(out, *world, options, overwrite=True)
+    assert Folder(out).whole
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "sound.npy").write_text("somebody else's")
+    with pytest.raises(UserError, match="holds other files"):
+        build(foreign, *world, options, overwrite=True)
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "index"])
+def test_a_damaged_folder_is_not_loaded(world, tmp_path: Path, damage: str):
+    folder = build(tmp_path / "mhd", *world, Options(10, 10))
+    path = folder.path / "train_image.npy"
+    if damage == "changed":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "missing":
+        path.unlink()
+    else:
+        index = json.loads((folder.path / "index.json").read_text())
+        index["format"] = 99
+        (folder.path / "index.json").write_text(json.dumps(index))
+    named = {"changed": "train_image.npy has changed", "missing": "is missing"}
+    with pytest.raises(UserError, match=named.get(damage, "another format")):
+        load_dataset("mhd", folder.path)
+
+
+def test_what_is_done_to_a_loaded_dataset_is_not_done_to_its_files(built):
+    load_dataset("mhd", built.path).train["image"].zero_()
+    assert load_dataset("mhd", built.path).train["image"].any()
+
+
+def test_a_dataset_that_is_nowhere_says_how_to_build_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UserError, match=r"(?s)data/mhd.*scripts/build_mhd\.py --out"
+    ) as e:
+        load_dataset("mhd")
+    assert str(home / "mhd") in str(e.value)
+    (home / "mhd").mkdir(parents=True)
+    (home / "mhd" / "mhd_train.pt").touch()
+    with pytest.raises(UserError, match="authors' files, which must be converted"):
+        load_dataset("mhd")
+
+
+def test_a_built_folder_is_found_in_the_cache(
+    world, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    build(home / "mhd", *world, Options(10, 10))
+    assert len(load_dataset("mhd").train["label"]) == 10
+
+
+@pytest.mark.parametrize("split", ["paper", "disjoint"])
+def test_recordings_are_on_one_side_and_used_equally(split):
+    rng = np.random.default_rng(0)
+    digits = np.arange(600) % 10
+    groups = [str(k) for k in np.arange(600) // 10 % 30]
+    items = Origins(digits, groups, ["a"] * 600)
+    train, test = pair(items, items, 5000, 1000, split, rng)
+    assert not set(train.sound) & set(test.sound)
+    assert (digits[train.sound] == train.label).all()
+    assert (digits[test.exemplar] == test.label).all()
+    assert np.ptp(np.bincount(train.sound)[np.unique(train.sound)]) <= 1
+    assert len(set(train.sound) | set(test.sound)) == 600
+    both = np.concatenate([train.exemplar, test.exemplar])
+    copies = np.concatenate([train.copy, test.copy])
+    assert len(set(zip(both.tolist(), copies.tolist(), strict=True))) == 6000
+    shared = {groups[k] for k in train.exemplar} & {groups[k] for k in test.exemplar}
+    assert bool(shared) == (split == "paper")
+
+
+def test_a_split_that_cannot_be_is_refused():
+    digits = np.arange(20) % 10
+    one = Origins(digits, ["only"] * 20, ["a"] * 20)
+    with pytest.raises(UserError, match=r"no writer or speaker.*--split paper"):
+        held_out(one, 0.2, np.random.default_rng(0))
+    few = Origins(np.arange(11) % 10, ["x"] * 11, ["a"] * 11)
+    with pytest.raises(UserError, match="digit 1 needs at least two exemplars"):
+        pair(few, few, 10, 10, "paper", np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"train": 9}, "at least 10"), ({"seed": -1}, "must not be negative")],
+)
+def test_options_that_make_no_sense_are_refused(options, named):
+    with pytest.raises(UserError, match=named):
+        Options(**options)
+
+
+def test_real_writers_and_speakers_are_on_one_side_only(real):
+    exemplars, recordings = table(real, "exemplars.csv"), table(real, "recordings.csv")
+
+    def writers(part):
+        return {exemplars[k]["writer"] for k in real.read(f"{part}_exemplar")}
+
+    def speakers(part, source):
+        found = [recordings[k] for k in real.read(f"{part}_sound")]
+        return {r["speaker"] for r in found if r["source"] == source}
+
+    assert writers("train") and writers("test")
+    assert not writers("train") & writers("test")
+    for source in ("fsdd", "speech_commands"):
+        assert speakers("train", source) and speakers("test", source)
+        assert not speakers("train", source) & speakers("test", source)
+
+
+def test_real_samples_look_as_they_should(real):
+    data = load_dataset("mhd", real.path)
+    images = data.train["image"].float() / 255
+    assert 0.05 < images.mean() < 0.3
+    assert (images.amax((1, 2, 3)) > 0.7).all()
+    sounds = data.train["sound"].flatten(1)
+    assert (sounds.amax(1) == 255).float().mean() > 0.99  # or silent
+    assert real.index()["fit"]["max_error"] <= 0.015
+    assert (real.path / "contact.png").read_bytes()[:4] == b"\x89PNG"

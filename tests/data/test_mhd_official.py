@@ -1,0 +1,111 @@
+"""The authors' files: converted as they are, and nothing in them is run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nexus_rl.data import load_dataset
+from nexus_rl.data.mhd.official import convert
+from nexus_rl.errors import UserError
+
+
+def content(rows, seed, number=float):
+    random = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (rows, 1, 28, 28), generator=random) / 255
+    sounds = torch.rand(rows // 2, 4, 32, 32, generator=random).repeat(2, 1, 1, 1)
+    return [
+        torch.arange(rows) % 10,
+        images,
+        torch.rand(rows, 200, generator=random),
+        sounds,
+        {"max": number(1.2), "min": number(-1.5)},
+        {"max": number(20), "min": number(-60)},
+    ]
+
+
+def save(folder: Path, train, test, legacy=False) -> tuple[Path, Path]:
+    folder.mkdir(exist_ok=True)
+    files = folder / "mhd_train.pt", folder / "mhd_test.pt"
+    for path, values in zip(files, (train, test), strict=True):
+        torch.save(tuple(values), path, _use_new_zipfile_serialization=not legacy)
+    return files
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("number", [float, np.float32, np.float64, np.array])
+def test_values_are_kept_and_sounds_stored_once(tmp_path: Path, legacy, number):
+    train, test = content(40, 0, number), content(20, 1, number)
+    folder = convert(save(tmp_path / "pt", train, test, legacy), tmp_path / "mhd")
+    data = load_dataset("mhd", tmp_path)
+    for part, values in ((data.train, train), (data.test, test)):
+        assert torch.equal(part["label"].long(), values[0])
+        assert torch.equal(part["image"] / 255, values[1])
+        far = (part["trajectory"].float() - values[2]).abs().max()
+        assert far < 2**-11
+        assert (part["sound"] / 255 - by_hand(values[3])).abs().max() <= 0.5001 / 255
+    assert folder.read("sound").shape == (20 + 10, 1, 32, 128)
+    scale = folder.index()["normalisation"]["train"]
+    assert scale["sound"] == {"min": -60, "max": 20}
+    assert scale["trajectory"]["max"] == pytest.approx(1.2)
+
+
+def by_hand(sounds):
+    """(N, 1, time, band): the blocks one above the other, then turned."""
+    return torch.stack([torch.cat(list(one), 0).T for one in sounds])[:, None]
+
+
+class Dangerous:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, legacy):
+    mark = tmp_path / "was_run"
+    train = content(20, 0)
+    train[4] = {"max": 1.0, "min": Dangerous(mark)}
+    files = save(tmp_path / "pt", train, content(20, 1), legacy)
+    with pytest.raises(UserError, match=r"mhd_train\.pt .*could run code"):
+        convert(files, tmp_path / "mhd")
+    assert not mark.exists()
+    with pytest.raises(UserError, match="unfinished"):
+        load_dataset("mhd", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (0, torch.zeros(19).long(), "expected images of shape"),
+        (0, torch.zeros(20), "labels must not be torch.float32"),
+        (0, torch.full((20,), 10), "labels from 10 to 10 lie outside"),
+        (1, torch.full((20, 1, 28, 28), 255.0), "images from 255"),
+        (2, torch.full((20, 200), torch.nan), "trajectories from nan"),
+        (3, torch.zeros(20, 3, 32, 32), "expected sounds of shape"),
+        (3, "noise", "expected sounds of shape"),
+        (4, {"max": 1.0}, "scale of trajectories must be a dict"),
+        (5, {"max": 1.0, "min": 2.0}, "finite min below its max"),
+        (5, {"max": "loud", "min": 2.0}, "finite min below its max"),
+    ],
+)
+def test_other_content_is_named(tmp_path: Path, place, value, named):
+    train = content(20, 0)
+    train[place] = value
+    files = save(tmp_path / "pt", train, content(20, 1))
+    with pytest.raises(UserError, match=rf"mhd_train\.pt: .*{named}"):
+        convert(files, tmp_path / "mhd")
+
+
+def test_truncated_and_missing_files_are_named(tmp_path: Path):
+    files = save(tmp_path / "pt", content(20, 0), content(20, 1))
+    files[1].write_bytes(files[1].read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"mhd_test\.pt is truncated or corrupt"):
+        convert(files, tmp_path / "mhd")
+    files[0].unlink()
+    with pytest.raises(UserError, match=r"mhd_train\.pt cannot be read"):
+        convert(files, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
