@@ -110,8 +110,9 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 
-# The preset of an environment or data set that has one of its own, by the end of its
-# name without the version.
+# The preset of a data set that has one of its own, and of an environment, by the end of
+# its name without the version.
+_OF_DATASETS = {"mhd": "paper_four"}
 _DEFAULTS = {
     "MultimodalPendulum": "pendulum",
     "MultimodalPendulumPublished": "pendulum",
@@ -120,9 +121,9 @@ _DEFAULTS = {
 }
 
 
-def default_preset(env: str | None) -> str:
-    """The preset for environment ``env``, or for data sets where it is None."""
+def default_preset(env: str | None, dataset: str | None = None) -> str:
+    """The preset for environment ``env``, or for ``dataset`` where it is None."""
     if env is None:
-        return "paper"
+        return _OF_DATASETS.get(dataset or "", "paper")
     name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
     return _DEFAULTS.get(name, "environment")

@@ -4,6 +4,7 @@
     python scripts/pretrain_nexus.py --env nexus_rl/HyperHot-v0 --env-kwargs enemies=2
     python scripts/pretrain_nexus.py --dataset fashion_mnist --preset paper
     python scripts/pretrain_nexus.py --dataset mnist --epochs 5 --out runs/mnist
+    python scripts/pretrain_nexus.py --dataset mhd   # after scripts/build_mhd.py
     python scripts/pretrain_nexus.py --resume runs/mnist
     python scripts/pretrain_nexus.py --dataset mnist --stage top --from runs/bottoms
 
@@ -42,7 +43,7 @@ class Args:
     env_kwargs: cli.EnvKwargs = field(default_factory=dict)
     """Arguments of the environment, such as enemies=2 sound=waveform."""
     dataset: str | None = None
-    """mnist or fashion_mnist, instead of an environment."""
+    """mnist, fashion_mnist or mhd (see build_mhd.py), instead of an environment."""
     preset: str = ""
     """Defaults of all other options: paper, paper_single_level, demo, pendulum,
     environment ...; the one that fits the data if not given."""
@@ -109,7 +110,7 @@ def parse(argv: list[str]) -> Args:
     if "resume" in first:
         return parse_resumed(argv, Path(first["resume"]))
     env = None if "dataset" in first else first.get("env", PENDULUM)
-    name = first.get("preset", default_preset(env))
+    name = first.get("preset", default_preset(env, first.get("dataset")))
     preset = choose(name, PRESETS, "preset")
     model = preset.model.for_model(first.get("model", preset.model.model))
     one_level = model.levels == 1 or first.get("levels") == "1"

@@ -30,6 +30,11 @@ def test_the_preset_of_an_environment_is_known_by_its_name(
     assert name in PRESETS
 
 
+def test_the_preset_of_a_data_set_is_the_papers_for_its_modalities() -> None:
+    assert default_preset(None, "mhd") == "paper_four"
+    assert default_preset(None, "fashion_mnist") == "paper"
+
+
 def test_data_sets_are_learned_in_one_stage_and_environments_in_two() -> None:
     assert {name for name, preset in PRESETS.items() if preset.top.top_epochs} == {
         *("environment", "pendulum", "pendulum4", "hyperhot"),
