@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 import torch
 
-from nexus_rl.data import DATASETS, load_dataset
+from nexus_rl.data import load_dataset
 from nexus_rl.data.mnist import FASHION_MNIST, MNIST
 from nexus_rl.errors import UserError
 
@@ -51,7 +51,7 @@ def test_fashion_mnist(fashion_mnist):
     assert fashion_mnist.classes[9] == "Ankle boot"
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_data_are_compact_and_modalities_are_those_of_the_paper(name, request):
     dataset = request.getfixturevalue(name)
     for part, samples in ((dataset.train, 60_000), (dataset.test, 10_000)):

@@ -66,7 +66,7 @@ def model_of(env):
 
 def test_the_projects_environments_declare_every_sensor():
     ours = [name for name in gym.registry if name.startswith("nexus_rl/")]
-    assert len(ours) == 4
+    assert len(ours) == 5
     for name in ours:
         env = gym.make(name)
         assert sensor_formats(env).keys() == env.observation_space.spaces.keys()
