@@ -65,7 +65,11 @@ class Args:
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    cli.use_threads(args.threads)
+    if args.threads < 1:
+        raise UserError(f"--threads must be at least 1, got {args.threads}")
+    import torch
+
+    torch.set_num_threads(args.threads)
     folder = convert(args) if args.from_official else build(args)
     print(summary(folder))
 
