@@ -47,8 +47,8 @@ def options(staged: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pretrain_nexus() -> ModuleType:
-    return load_script("pretrain_nexus.py")
+def pretrain_args() -> ModuleType:
+    return load_script("pretrain_args.py")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ HYPERHOT = "nexus_rl/HyperHot-v0"
 
 
 def test_arguments_are_kept_with_the_data_and_the_run(
-    tmp_path: Path, pretrain_nexus: ModuleType
+    tmp_path: Path, pretrain_args: ModuleType
 ) -> None:
     short = [*STAGED, "--env", HYPERHOT, "--rows", "250", "--top-epochs", "0"]
     kwargs = ["--env-kwargs", "enemies=2", "time_limit=1"]
@@ -32,11 +32,11 @@ def test_arguments_are_kept_with_the_data_and_the_run(
     formats = [m["format"] for m in read(folder / "config.json")["modalities"]]
     assert formats == ["2 frames, 255 on sprites", "2 frames, logarithmic levels"]
     resume = ["--resume", str(folder)]
-    assert pretrain_nexus.parse(resume).env_kwargs == {"enemies": 2, "time_limit": 1}
-    pretrain_nexus.parse([*resume, "--env-kwargs", "time_limit=1", "enemies=2"])
+    assert pretrain_args.parse(resume).env_kwargs == {"enemies": 2, "time_limit": 1}
+    pretrain_args.parse([*resume, "--env-kwargs", "time_limit=1", "enemies=2"])
     for other in (["enemies=2"], ["enemies=3", "time_limit=1"], []):
         with pytest.raises(UserError, match="was started with env_kwargs"):
-            pretrain_nexus.parse([*resume, "--env-kwargs", *other])
+            pretrain_args.parse([*resume, "--env-kwargs", *other])
 
 
 @pytest.mark.parametrize("begun", ["after an epoch", "at the start", "between"])
@@ -63,14 +63,14 @@ def test_runs_from_before_some_of_their_settings_go_on(
     assert same_runs(world, staged)
 
 
-def test_presets_serve_models_with_fewer_options(pretrain_nexus: ModuleType) -> None:
+def test_presets_serve_models_with_fewer_options(pretrain_args: ModuleType) -> None:
     """The environments' preset sets dropout and alignment, which are for Nexus."""
-    args = pretrain_nexus.parse(["--model", "mvae"])
+    args = pretrain_args.parse(["--model", "mvae"])
     assert (args.model.model, args.model.rho, args.model.align) == ("mvae", 0.1, 0)
     assert args.model.beta == 0.1 and args.top.top_epochs == 40
-    args = pretrain_nexus.parse(["--model", "muse", "--alpha", "2"])
+    args = pretrain_args.parse(["--model", "muse", "--alpha", "2"])
     assert (args.model.alpha, args.model.beta, args.top.top_epochs) == (2, 0.1, 40)
-    args = pretrain_nexus.parse([])
+    args = pretrain_args.parse([])
     assert (args.model.model, args.model.rho, args.model.align) == ("nexus", 0.5, 3)
 
 
@@ -85,16 +85,16 @@ def test_presets_serve_models_with_fewer_options(pretrain_nexus: ModuleType) -> 
     ],
 )
 def test_options_without_use_are_refused_before_the_data_are_simulated(
-    pretrain_nexus: ModuleType, options: list[str], message: str
+    pretrain_args: ModuleType, options: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        pretrain_nexus.parse(options)
+        pretrain_args.parse(options)
 
 
-def test_one_level_is_trained_in_one_stage(pretrain_nexus: ModuleType) -> None:
-    args = pretrain_nexus.parse(["--model", "gmc"])
+def test_one_level_is_trained_in_one_stage(pretrain_args: ModuleType) -> None:
+    args = pretrain_args.parse(["--model", "gmc"])
     assert (args.model.levels, args.top.top_epochs) == (1, 0)
     assert (args.model.latent_dim, args.model.width, args.train.epochs) == (10, 128, 20)
     assert args.preset == "pendulum"
-    args = pretrain_nexus.parse(["--model", "mmvae", "--levels", "1"])
+    args = pretrain_args.parse(["--model", "mmvae", "--levels", "1"])
     assert (args.model.levels, args.top.top_epochs) == (1, 0)

@@ -87,9 +87,9 @@ def test_values_out_of_range_are_one_line() -> None:
 
 
 def test_a_preset_overrides_defaults_and_options_override_it(
-    pretrain_nexus: ModuleType,
+    pretrain_args: ModuleType,
 ) -> None:
-    parse = pretrain_nexus.parse
+    parse = pretrain_args.parse
     for arguments, name in (
         ([], "pendulum"),
         (["--env", "envs:nexus_rl/HyperHot-v0"], "hyperhot"),
@@ -113,8 +113,8 @@ def test_a_preset_overrides_defaults_and_options_override_it(
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_can_be_chosen(pretrain_nexus: ModuleType, name: str) -> None:
-    args = pretrain_nexus.parse(["--preset", name])
+def test_every_preset_can_be_chosen(pretrain_args: ModuleType, name: str) -> None:
+    args = pretrain_args.parse(["--preset", name])
     assert args.model == PRESETS[name].model
     assert args.train == PRESETS[name].train
     assert args.top == PRESETS[name].top

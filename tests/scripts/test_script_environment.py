@@ -120,8 +120,8 @@ def test_one_stage_alone_is_not_ignored_where_two_are_trained(
     assert not (tmp_path / "run_bottoms").exists()
 
 
-def test_the_default_is_the_sounding_pendulum(pretrain_nexus: ModuleType) -> None:
-    parse = pretrain_nexus.parse
+def test_the_default_is_the_sounding_pendulum(pretrain_args: ModuleType) -> None:
+    parse = pretrain_args.parse
     for arguments, folder in (
         ([], "runs/multimodal_pendulum"),
         (["--env", "envs:nexus_rl/HyperHot-v0"], "runs/hyper_hot"),
@@ -134,9 +134,9 @@ def test_the_default_is_the_sounding_pendulum(pretrain_nexus: ModuleType) -> Non
 
 
 def test_environments_take_one_thread_unless_told_otherwise(
-    staged: Path, trained: Path, pretrain_nexus: ModuleType
+    staged: Path, trained: Path, pretrain_args: ModuleType
 ) -> None:
-    parse = pretrain_nexus.parse
+    parse = pretrain_args.parse
     for arguments, threads in (
         ([], 1),
         (["--threads", "0"], 0),

@@ -149,7 +149,7 @@ def test_another_run_in_the_folder_is_found_before_the_bottoms_are_trained(
 def test_a_changed_field_is_refused_by_name(
     staged: Path,
     tmp_path: Path,
-    pretrain_nexus: ModuleType,
+    pretrain_args: ModuleType,
     begun: str,
     option: str,
     value: str,
@@ -158,8 +158,8 @@ def test_a_changed_field_is_refused_by_name(
     shutil.copytree(staged / begun, tmp_path / begun)
     resume = ["--resume", str(tmp_path / "run")]
     with pytest.raises(UserError, match=message):
-        pretrain_nexus.parse([*resume, option, value])
-    saved = pretrain_nexus.parse(resume)
+        pretrain_args.parse([*resume, option, value])
+    saved = pretrain_args.parse(resume)
     assert (saved.env, saved.preset, saved.rows) == (PENDULUM, "pendulum", 400)
     assert (saved.train.epochs, saved.train.batch_size) == (2, 16)
     assert (saved.top.top_epochs, saved.top.top_batch_size) == (2, 8)
