@@ -1,4 +1,5 @@
-"""Measure speed and memory on this machine: training, encoding, environments.
+"""Measure speed and memory on this machine: training, encoding, more modalities,
+environments.
 
     python scripts/benchmark.py --out results/benchmark.json
 
@@ -21,6 +22,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import benchmark_envs
+import benchmark_growth
 import tyro
 
 from nexus_rl import cli
@@ -67,6 +69,7 @@ def main() -> None:
         torch.set_num_threads(threads)
         result["threads"][str(threads)] = measure(device, args)
     torch.set_num_threads(1)
+    result["growth"] = benchmark_growth.measure(args.rounds // 3 + 1, args.seed)
     result["environments"] = benchmark_envs.measure(args.rounds // 3 + 1, args.seed)
     result["memory_mb"] = peak_memory()
     page = table(result)
@@ -109,6 +112,8 @@ def table(result: dict[str, Any]) -> str:
             f"Peak memory: {result['memory_mb']['train_on_60000_images']} MB while "
             "training on 60,000 images, of which importing torch takes "
             f"{result['memory_mb']['import_torch']} MB.",
+            "",
+            benchmark_growth.table(result["growth"]),
             "",
             benchmark_envs.table(result["environments"]),
         ]
