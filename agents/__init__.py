@@ -5,14 +5,14 @@ What needs torch or Stable-Baselines3 is imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agents.conditions import Condition, choose_conditions, conditions_of
 from agents.config import AgentConfig
 from agents.evaluation import RandomAgent, evaluate_subsets
 from agents.perception import Perception, Task, make_vec_env
 from agents.results import Evaluation
+from nexus_rl.lazy import import_later
 
 if TYPE_CHECKING:
     from agents.bundle import Agent, load_agent
@@ -43,8 +43,4 @@ __all__ = [
     "train_agent",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'agents' has no attribute {name!r}")
-    return getattr(import_module(f"agents.{_LATER[name]}"), name)
+__getattr__, __dir__ = import_later(__name__, _LATER)

@@ -6,8 +6,9 @@ for torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nexus_rl.lazy import import_later
 
 __version__ = "0.1.0"
 
@@ -40,12 +41,4 @@ _HOMES = {
 
 __all__ = [*_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nexus_rl' has no attribute {name!r}")
-    return getattr(import_module(f"nexus_rl.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = import_later(__name__, _HOMES)

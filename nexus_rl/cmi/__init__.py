@@ -5,8 +5,9 @@ Names are imported on first use: reading a report does not wait for torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nexus_rl.lazy import import_later
 
 if TYPE_CHECKING:
     from nexus_rl.cmi.evaluate import evaluate_cmi as evaluate_cmi
@@ -35,12 +36,4 @@ _HOMES = {
 
 __all__ = [*_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nexus_rl.cmi' has no attribute {name!r}")
-    return getattr(import_module(f"nexus_rl.cmi.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = import_later(__name__, _HOMES)

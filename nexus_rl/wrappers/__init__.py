@@ -5,9 +5,9 @@ What needs torch or Stable-Baselines3 is imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nexus_rl.lazy import import_later
 from nexus_rl.wrappers.corruption import SensorCorruption
 from nexus_rl.wrappers.dropout import SensorDropout
 from nexus_rl.wrappers.faults import (
@@ -88,8 +88,4 @@ __all__ = [
     "Window",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'nexus_rl.wrappers' has no attribute {name!r}")
-    return getattr(import_module(f"nexus_rl.wrappers.{_LATER[name]}"), name)
+__getattr__, __dir__ = import_later(__name__, _LATER)
