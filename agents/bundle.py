@@ -31,8 +31,8 @@ from agents.config import AgentConfig
 from agents.perception import Task, make_vec_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json, write_json
+from nexus_rl.formats import sensor_formats
 from nexus_rl.models.files import load_model
-from nexus_rl.spaces import sensor_formats
 
 if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE

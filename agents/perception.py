@@ -143,7 +143,8 @@ def _drop_out(venv: VecEnv, perception: Perception, condition: Condition) -> Vec
 
 def frames(env: Any) -> dict[str, int]:
     """How many frames the readings of each sensor hold, where their format tells."""
-    from nexus_rl.spaces import sensor_formats, sensors_of
+    from nexus_rl.formats import sensor_formats
+    from nexus_rl.spaces import sensors_of
 
     told = {
         name: re.match(r"(\d+) frames?\b", text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -10,14 +10,13 @@ import numpy as np
 from gymnasium import spaces
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.formats import sensor_formats
 from nexus_rl.modality import Modality
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.wrappers.masking import MASK, dict_entries
 
 Space = spaces.Space[Any]
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
-
-FORMATS = "sensor_formats"  # where an environment says how readings are made
 
 
 class _Values(NamedTuple):
@@ -88,63 +87,27 @@ def modalities_from_env(
     return modalities_from_space(space, **overrides)
 
 
-def sensor_formats(env: Any) -> dict[str, str]:
-    """How readings are made by sensor, as far as an environment declares it.
-
-    An environment, or a wrapper, may have ``sensor_formats``: a short text a sensor on
-    what its space does not tell, such as "2 frames, anti-aliased" or "rad/s over 8".
-    ``env`` is one, or vectorised ones of Gymnasium or of Stable-Baselines3.
-
-    Raises ``UserError`` if it is no dict of texts, or if vectorised environments
-    declare different ones.
-    """
-    formats: dict[str, str] = {}
-    for declared in _declared_formats(env):
-        if not isinstance(declared, Mapping):
-            raise UserError(
-                f"{FORMATS} must be a dict of texts by sensor, got {declared!r}"
-            )
-        for name, text in declared.items():
-            if not isinstance(text, str):
-                raise UserError(f"{FORMATS}[{name!r}] must be a text, got {text!r}")
-            if formats.setdefault(name, text) != text:
-                raise UserError(
-                    f"the environments read sensor {name!r} in different formats, "
-                    f"{formats[name]!r} and {text!r}; one model cannot fit both"
-                )
-    return formats
-
-
-def _declared_formats(env: Any) -> Sequence[Any]:
-    """What ``env`` declares, or each of the environments of a vector."""
-    if isinstance(env, gym.Env):
-        return [env.get_wrapper_attr(FORMATS)] if env.has_wrapper_attr(FORMATS) else []
-    call = getattr(env, "env_method", None) or getattr(env.unwrapped, "call", None)
-    if call is None:  # a vector that is not made of environments
-        return [getattr(env.unwrapped, FORMATS, {})]
-    try:  # asked first: a process of an environment dies of an unknown attribute
-        known = all(call("has_wrapper_attr", FORMATS))
-    except (AttributeError, NotImplementedError):  # not of Gymnasium's environments
-        return []
-    declared: Sequence[Any] = call("get_wrapper_attr", FORMATS) if known else []
-    return declared
-
-
 def sensors_of(space: Space) -> dict[str, Space]:
     """The sensors of a Dict space: its entries without "available"."""
     return {name: e for name, e in dict_entries(space).items() if name != MASK}
 
 
 def check_fit(
-    model: MultimodalVAE, space: Space, formats: Mapping[str, str] | None = None
+    model: MultimodalVAE,
+    space: Space,
+    formats: Mapping[str, str] | None = None,
+    *,
+    absent: Collection[str] = (),
+    append: Collection[str] = (),
 ) -> None:
     """Raises ``UserError`` unless ``model`` can encode observations of ``space``.
 
     Names, shapes and ranges must agree, in any order; a smaller range, too, is another
     normalisation. uint8 counts as floats from 0 to 1, which is how a model reads it.
     ``formats``, which ``sensor_formats`` reads off the environment, must agree with
-    those the model was trained on wherever both are declared. The message shows both
-    sides of every sensor.
+    those the model was trained on wherever both are declared. ``absent`` names
+    modalities that the environment never shows, ``append`` sensors that the model need
+    not know. The message shows both sides of every sensor.
 
     Example:
     >>> import gymnasium as gym
@@ -155,10 +118,20 @@ def check_fit(
     """
     entries, formats = sensors_of(space), formats or {}
     modalities = {modality.name: modality for modality in model.modalities}
+    _check_absent(absent, modalities, entries)
+    for name in append:
+        choose(name, entries, "sensor")
+    lacking = [n for n in modalities if n not in entries and n not in absent]
+    unknown = [n for n in entries if n not in modalities and n not in append]
+    problems = {
+        **dict.fromkeys(lacking, "not there"),
+        **dict.fromkeys(unknown, "unknown to the model"),
+    }
     rows: list[Row] = []
     for name in dict.fromkeys([*modalities, *entries]):
         modality = modalities.get(name)
-        rows.append(_compare(name, modality, entries.get(name)))
+        problem = problems.get(name, "")
+        rows.append(_compare(name, modality, entries.get(name), problem))
         ours, theirs = modality.format if modality else "", formats.get(name, "")
         if ours or theirs:
             differ = ours and theirs and ours != theirs
@@ -170,7 +143,27 @@ def check_fit(
             + _table([("sensor", "model", "environment", ""), *rows])
             + "\nUse a model that was trained on this environment's sensors, or wrap "
             "the environment to give what the model expects."
+            + _hint(lacking, "If the environment never shows it, name it", "absent")
+            + _hint(unknown, "To give it to the agent as it is, name it", "append")
         )
+
+
+def _check_absent(
+    absent: Collection[str], modalities: Mapping[str, Any], entries: Mapping[str, Space]
+) -> None:
+    for name in absent:
+        choose(name, modalities, "modality")
+        if name in entries:
+            raise UserError(
+                f"the environment shows {name!r}, so it is not absent: leave it out of "
+                "`absent`"
+            )
+    if not {*modalities} - {*absent}:
+        raise UserError("every modality of the model is absent: nothing is left to see")
+
+
+def _hint(names: Collection[str], advice: str, option: str) -> str:
+    return f" {advice}: {option}=[{', '.join(map(repr, names))}]." if names else ""
 
 
 def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
@@ -240,11 +233,11 @@ def _check_axes(values: _Values) -> None:
         )
 
 
-def _compare(name: str, modality: Modality | None, space: Space | None) -> Row:
+def _compare(
+    name: str, modality: Modality | None, space: Space | None, problem: str
+) -> Row:
     """One row of the table: the sensor, both sides, and what is wrong if anything."""
-    if modality is None or space is None:
-        problem = "unknown to the model" if modality is None else "not there"
-    else:
+    if modality is not None and space is not None:
         problem = _misfit(modality, space)
     ours = "-" if modality is None else _describe(modality)
     return str(name), ours, "-" if space is None else _show(space), problem

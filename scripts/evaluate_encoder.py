@@ -96,8 +96,9 @@ def state_names(env: Any, size: int) -> list[str]:
 
 def load(folder: Path, env: Any, device: str) -> Any:
     """The model in ``folder``, if it fits the environment."""
+    from nexus_rl.formats import sensor_formats
     from nexus_rl.models.files import load_model
-    from nexus_rl.spaces import check_fit, sensor_formats
+    from nexus_rl.spaces import check_fit
 
     path = folder / "run.json"
     if path.exists() and read_json(path, "training run")["train"]["stage"] == "bottom":

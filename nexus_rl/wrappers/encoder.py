@@ -18,13 +18,13 @@ from nexus_rl.errors import UserError, choose
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.files import load_model
 from nexus_rl.processes import resolve_device
-from nexus_rl.spaces import check_fit, sensors_of
-from nexus_rl.wrappers.masking import MASK, Observation, dict_entries
+from nexus_rl.spaces import check_fit
+from nexus_rl.wrappers.checks import as_names
+from nexus_rl.wrappers.masking import Observation
+from nexus_rl.wrappers.readings import Latents, Mask, Readings, why_not_finite
 
 Latent = Literal["mean", "sample", "mean_logvar"]
 WhenBlind = Literal["hold", "prior"]
-Latents = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 NOISE = 0x5A5161  # names the child of an environment's generator that draws samples
 
@@ -34,11 +34,17 @@ class EncoderOptions(TypedDict, total=False):
 
     - ``latent``: "mean" (default) of the posterior; "sample", one draw from it; or
       "mean_logvar", mean and log-variance side by side.
-    - ``append_mask``: whether M columns follow, 1 where a sensor is there, in the order
-      of ``model.modalities``; default False.
-    - ``when_blind``: where nothing is available, "hold" (default) repeats the latent of
-      the step before, the prior at the start of an episode; "prior" is always that:
-      mean zero, log-variance zero.
+    - ``append``: sensors that follow the latent as they are, in this order, flat and
+      as float32. The model need not know them. One that is missing is what the dropout
+      wrapper fills in. Default: none.
+    - ``append_mask``: whether a column follows for each sensor, 1 where it is there:
+      ``model.modalities`` without those that are absent, then what ``append`` names
+      besides; default False.
+    - ``absent``: modalities of the model that the environment never shows. Default:
+      none.
+    - ``when_blind``: where no modality is available, "hold" (default) repeats the
+      latent of the step before, the prior at the start of an episode; "prior" is always
+      that: mean zero, log-variance zero.
     - ``columns``: the sensor of each column of "available"; default: all of them in the
       order of the observation space. Sensors without a column are always there.
     - ``device``: where a model from a folder runs, default "cpu". A given model stays
@@ -46,7 +52,9 @@ class EncoderOptions(TypedDict, total=False):
     """
 
     latent: Latent
+    append: Sequence[str]
     append_mask: bool
+    absent: Sequence[str]
     when_blind: WhenBlind
     columns: Sequence[str] | None
     device: str | None
@@ -92,7 +100,9 @@ class Encoder:
         formats: Mapping[str, str] | None = None,
         *,
         latent: Latent = "mean",
+        append: Sequence[str] = (),
         append_mask: bool = False,
+        absent: Sequence[str] = (),
         when_blind: WhenBlind = "hold",
         columns: Sequence[str] | None = None,
         device: str | None = None,
@@ -102,7 +112,8 @@ class Encoder:
         )
         choose(when_blind, dict.fromkeys(get_args(WhenBlind)), "when_blind")
         self.model = _take(model, device)
-        check_fit(self.model, space, formats)
+        append, absent = as_names(append), as_names(absent)
+        check_fit(self.model, space, formats, absent=absent, append=append)
         if latent != "mean" and not self.model.generative:
             raise UserError(
                 f"{self.model.name} has no posterior: latent must be 'mean', got "
@@ -112,39 +123,15 @@ class Encoder:
         self.latent = latent
         self.append_mask = append_mask
         self.when_blind = when_blind
-        self._columns = self._find_columns(space, columns)
+        names = [modality.name for modality in self.model.modalities]
+        self._readings = Readings(names, space, columns, append, absent)
         width = self.model.latent_dim * (2 if latent == "mean_logvar" else 1)
-        size = width + append_mask * len(self.model.modalities)
+        size = width + self._readings.size + append_mask * len(self._readings.told)
         self.space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self._modules = tuple(self.model.modules())
         self._noise: dict[int, np.random.Generator] = {}
         self._held = np.zeros((envs, width), np.float32)
         self._holds = np.zeros(envs, bool)
-
-    def _find_columns(
-        self, space: spaces.Space[Any], columns: Sequence[str] | None
-    ) -> list[int] | None:
-        """The column of each of the model's modalities, -1 for those that have none."""
-        mask = dict_entries(space).get(MASK)
-        if mask is None:
-            if columns is not None:
-                raise UserError(f"columns given, but observations have no {MASK!r}")
-            return None
-        sensors = sensors_of(space)
-        names = tuple(sensors) if columns is None else tuple(columns)
-        for name in names:
-            choose(name, sensors, "sensor")
-        if len({*names}) < len(names):
-            raise UserError(f"columns name a sensor twice: {', '.join(names)}")
-        if mask.shape != (len(names),):
-            raise UserError(
-                f"{MASK!r} has shape {mask.shape}, but {len(names)} sensors: "
-                f"{', '.join(names)}; name the sensor of each column, columns=[...]"
-            )
-        return [
-            names.index(m.name) if m.name in names else -1
-            for m in self.model.modalities
-        ]
 
     def seed(self, np_random: Any, envs: Collection[int]) -> None:
         """Draws the samples of ``envs`` from children of their generators from now on.
@@ -179,49 +166,30 @@ class Encoder:
         final = final or {}
         count = len(final)
         envs = np.array([*final, *range(self.envs)], int)
-        rows = self._rows(observations, list(final.values()))
-        available = self._available(rows)
+        rows = self._readings.rows(observations, list(final.values()))
+        told = self._readings.available(rows)
+        available = told[:, : len(self.model.modalities)]
         latents = self._infer(rows, available, envs)
         if not np.isfinite(latents).all():
-            raise UserError(_why_not_finite(rows, available, self._names))
+            columns = zip(self._readings.names, available.T, strict=False)
+            there = {n: mask for n, mask in columns if n in self._readings.encoded}
+            raise UserError(why_not_finite(rows, there))
         if self.when_blind == "hold":
             blind: Mask = available.sum(1) == 0
             self._hold(latents[:count], blind[:count], envs[:count])
             self._holds[started] = False
             self._hold(latents[count:], blind[count:], envs[count:])
+        parts = [latents, self._readings.appended(rows)]
         if self.append_mask:
-            latents = np.concatenate([latents, available], 1, dtype=np.float32)
+            parts.append(told[:, self._readings.told].astype(np.float32))
+        latents = np.concatenate(parts, 1)
         return latents[count:], dict(zip(final, latents[:count], strict=True))
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return tuple(modality.name for modality in self.model.modalities)
-
-    def _rows(self, batch: Observation, final: list[Observation]) -> Observation:
-        """Arrays of the rows of ``final``, then those of ``batch``."""
-        names = self._names if self._columns is None else (*self._names, MASK)
-        rows = {name: np.asarray(batch[name]) for name in names}
-        if final:
-            for name, array in rows.items():
-                first = np.stack([observation[name] for observation in final])
-                rows[name] = np.concatenate([first, array])
-        return rows
-
-    def _available(self, rows: Observation) -> Mask:
-        """Which modalities are there, (B, M), in the order of the model."""
-        count = len(rows[self._names[0]])
-        there = np.ones((count, 1), bool)
-        if self._columns is None:
-            return there.repeat(len(self._names), 1)
-        # The last column is that of sensors which are always there: -1.
-        mask: Mask = np.concatenate([rows[MASK] > 0.5, there], 1)[:, self._columns]
-        return mask
 
     def _infer(self, rows: Observation, available: Mask, envs: NDArray[Any]) -> Latents:
         # Copies, for torch refuses arrays that are read-only or reversed.
         batch = {
             name: torch.from_numpy(np.array(rows[name], order="C"))
-            for name in self._names
+            for name in self._readings.encoded
         }
         with _one_thread_in_workers(), self._evaluating(), torch.inference_mode():
             there = torch.from_numpy(available)
@@ -286,13 +254,3 @@ def _one_thread_in_workers() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _why_not_finite(rows: Observation, available: Mask, names: Sequence[str]) -> str:
-    for column, name in enumerate(names):
-        if not np.isfinite(rows[name][available[:, column]]).all():
-            return (
-                f"sensor {name!r} holds NaN or infinity where it counts as available; "
-                f"mark it as missing in {MASK!r}, or mend the sensor"
-            )
-    return "the model's latents are not finite; was its training stable?"

@@ -9,10 +9,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.spaces import sensor_formats
-from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
+from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
 from nexus_rl.wrappers.masking import Observation
+from nexus_rl.wrappers.readings import Latents
 
 Action = TypeVar("Action")
 
@@ -24,10 +25,11 @@ class NexusObservation(
 
     ``model`` is a folder written by ``save_pretrained`` or a model. Observations become
     ``Box(-inf, inf, (size,), float32)``: size is ``model.latent_dim``, twice that with
-    ``latent="mean_logvar"``, plus M with ``append_mask``. The key "available", (M,), as
+    ``latent="mean_logvar"``, plus the sensors of ``append`` and the columns of
+    ``append_mask``. The key "available", (M,), as
     ``SensorDropout`` adds it, says which sensors count; without it all do. ``options``
-    are ``EncoderOptions``: ``latent``, ``append_mask``, ``when_blind``, ``columns`` and
-    ``device``.
+    are ``EncoderOptions``: ``latent``, ``append``, ``append_mask``, ``absent``,
+    ``when_blind``, ``columns`` and ``device``.
 
     The model runs in eval mode, without gradients, and is never trained by the agent.
     The noise of ``latent="sample"`` comes from a child of the environment's

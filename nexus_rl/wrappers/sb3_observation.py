@@ -10,9 +10,10 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nexus_rl.errors import UserError
+from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.spaces import sensor_formats
-from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
+from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
+from nexus_rl.wrappers.readings import Latents
 
 
 class SB3NexusObservation(VecEnvWrapper):

@@ -11,10 +11,11 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.spaces import sensor_formats
-from nexus_rl.wrappers.encoder import Encoder, EncoderOptions, Latents
+from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
 from nexus_rl.wrappers.masking import Observation
+from nexus_rl.wrappers.readings import Latents
 from nexus_rl.wrappers.vector_episodes import Episodes
 
 if TYPE_CHECKING:

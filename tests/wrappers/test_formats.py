@@ -20,7 +20,8 @@ from nexus_rl import (
     load_model,
     make_model,
 )
-from nexus_rl.spaces import check_fit, modalities_from_env, sensor_formats
+from nexus_rl.formats import sensor_formats
+from nexus_rl.spaces import check_fit, modalities_from_env
 from nexus_rl.wrappers import Gaussian, SensorCorruption
 
 PUBLISHED = "envs:nexus_rl/MultimodalPendulumPublished-v0"
