@@ -114,8 +114,13 @@ def save_agent(
     return manifest
 
 
-def load_agent(folder: str | Path) -> Agent:
+def load_agent(
+    folder: str | Path, env_kwargs: Mapping[str, Any] | None = None
+) -> Agent:
     """The agent in ``folder``, ready to act.
+
+    ``env_kwargs`` changes arguments of its environment, such as which recordings are
+    shown.
 
     Raises ``UserError`` where a file is missing or is not the one that was saved, and
     where the environment is not as it was: other observations, actions or formats.
@@ -131,6 +136,7 @@ def load_agent(folder: str | Path) -> Agent:
     for name, expected in manifest["files"].items():
         _check_file(folder, name, expected)
     task = _task_in(folder, manifest)
+    task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
     encoder = load_encoder(task)
     venv = make_vec_env(task, 1, 0, model=encoder)
     try:

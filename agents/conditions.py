@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from nexus_rl.environments import make_env
-from nexus_rl.errors import UserError
+from nexus_rl.errors import UserError, choose
 from nexus_rl.wrappers import (
     Bernoulli,
     Corruption,
@@ -29,7 +29,7 @@ from nexus_rl.wrappers import (
 )
 from nexus_rl.wrappers.checks import check_count
 from nexus_rl.wrappers.faults import Array
-from nexus_rl.wrappers.masking import sensor_boxes
+from nexus_rl.wrappers.masking import sensor_boxes, sensors_of
 from nexus_rl.wrappers.schedules import Generator
 
 EVERYTHING = "everything"  # the condition in which nothing is missing
@@ -88,10 +88,27 @@ CORRUPTIONS: dict[str, tuple[Corruption, Corruption, Corruption]] = {
 }
 
 
+def may_fail(
+    space: spaces.Space[Any], reliable: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The sensors of a Dict space but the ``reliable`` ones, in the order of its keys.
+
+    Raises ``UserError`` if one of those is no sensor.
+    """
+    sensors = sensors_of(space)
+    for name in reliable:
+        choose(name, sensors, "sensor")
+    return tuple(name for name in sensors if name not in reliable)
+
+
 def conditions_of(
-    env_id: str, env_kwargs: Mapping[str, Any] | None = None
+    env_id: str,
+    env_kwargs: Mapping[str, Any] | None = None,
+    reliable: Collection[str] = (),
 ) -> dict[str, Condition]:
     """All conditions for the sensors of an environment, by name.
+
+    Sensors that are ``reliable`` never fail: conditions are about the others.
 
     Groups, in this order: "everything"; "missing", each proper subset of the sensors
     for the whole episode; "bernoulli", per step; "bursts"; "windows", one outage of one
@@ -110,7 +127,9 @@ def conditions_of(
     Bernoulli(missing=0.3)
     """
     env = make_env(env_id, env_kwargs)
-    boxes = sensor_boxes(env.observation_space, None)
+    boxes = sensor_boxes(
+        env.observation_space, may_fail(env.observation_space, reliable)
+    )
     env.close()
     names = tuple(boxes)
     found = [Condition(EVERYTHING, group=EVERYTHING)]

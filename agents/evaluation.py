@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -76,7 +77,7 @@ class RandomAgent:
 
     def __init__(self, task: Task, name: str = "random") -> None:
         # Raw sensors come without an encoder's cost.
-        self.task = Task(task.env, task.env_kwargs, Perception("raw"))
+        self.task = replace(task, perception=Perception("raw"))
         self.name = name
         env = make_env(task.env, task.env_kwargs)
         self._space = env.action_space
@@ -162,7 +163,7 @@ def _conditions(
     named = [each for each in several if isinstance(each, str)]
     given = tuple(each for each in several if isinstance(each, Condition))
     if named or not given:
-        known = conditions_of(task.env, task.env_kwargs)
+        known = conditions_of(task.env, task.env_kwargs, task.reliable)
         given = (*choose_conditions(named, known), *given)
     names = [condition.name for condition in given]
     if len(set(names)) < len(names):

@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from agents.conditions import Condition, may_fail
 from nexus_rl.environments import Env, make_env
 from nexus_rl.errors import UserError, choose
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
-    from agents.conditions import Condition
     from nexus_rl.models.core import MultimodalVAE
 
 Kind = Literal["latent", "raw", "state"]
 FillIn = Literal["zero", "hold"]
+Columns = tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Perception:
     - ``sensors``: those the policy sees, for "raw"; () is all.
     - ``fill``: what stands for a missing sensor, for "raw": zeros or its last reading.
     - ``mask``: whether the policy is told which sensors are there.
+    - ``append``, ``absent``: sensors that follow the latent as they are, and modalities
+      of the encoder that the environment never shows, for "latent"; ``EncoderOptions``.
 
     Raises ``UserError`` for options that the kind does not have.
     """
@@ -40,12 +43,16 @@ class Perception:
     sensors: tuple[str, ...] = ()
     fill: FillIn = "zero"
     mask: bool = False
+    append: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choose(self.kind, dict.fromkeys(get_args(Kind)), "kind of perception")
         choose(self.fill, dict.fromkeys(get_args(FillIn)), "fill")
         if self.encoder is not None and self.kind != "latent":
             raise UserError(f"an encoder is for latents, not for {self.kind}")
+        if (self.append or self.absent) and self.kind != "latent":
+            raise UserError(f"append and absent are for latents, not for {self.kind}")
         if (self.sensors or self.fill != "zero") and self.kind != "raw":
             raise UserError(f"sensors and fill are for raw sensors, not {self.kind}")
         if self.mask and self.kind == "state":
@@ -54,11 +61,15 @@ class Perception:
 
 @dataclass(frozen=True)
 class Task:
-    """An environment by id, and what the policy sees of it."""
+    """An environment by id, and what the policy sees of it.
+
+    Sensors that are ``reliable`` never fail, whatever the policy sees.
+    """
 
     env: str
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     perception: Perception = Perception()
+    reliable: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""
@@ -68,8 +79,11 @@ class Task:
     def from_json(cls, value: Mapping[str, Any]) -> Task:
         """The task that ``to_json`` told."""
         seen = value["perception"]
-        perception = Perception(**{**seen, "sensors": tuple(seen["sensors"])})
-        return cls(value["env"], value["env_kwargs"], perception)
+        # Later than the first agents that were saved: append, absent and reliable.
+        names = {k: tuple(seen.get(k, ())) for k in ("sensors", "append", "absent")}
+        perception = Perception(**{**seen, **names})
+        reliable = tuple(value.get("reliable", ()))
+        return cls(value["env"], value["env_kwargs"], perception, reliable)
 
 
 def make_vec_env(
@@ -89,7 +103,7 @@ def make_vec_env(
     - "state": Box (D,), never affected by the condition;
     - "raw": a Dict of the chosen sensors, also of one alone, and with a mask of the key
       "available", a column for each of them; images as (C, H, W);
-    - "latent": Box (latent_dim,), the mask appended.
+    - "latent": Box (size,), the latent, what is appended to it, the mask.
 
     Each environment is wrapped in Monitor. A sensor whose declared format begins with
     "2 frames" counts as there again when both are fresh.
@@ -107,9 +121,12 @@ def make_vec_env(
 
     venv: VecEnv = DummyVecEnv([partial(_make_one, task, condition)] * n_envs)
     try:
+        columns = None  # that the mask has; None: one for every sensor
         if condition is not None and condition.schedule is not None:
-            venv = _drop_out(venv, task.perception, condition)
-        venv = _show(venv, task.perception, model)
+            if task.reliable:
+                columns = may_fail(venv.observation_space, task.reliable)
+            venv = _drop_out(venv, task.perception, condition, columns)
+        venv = _show(venv, task.perception, model, columns)
     except BaseException:
         venv.close()
         raise
@@ -128,23 +145,29 @@ def _make_one(task: Task, condition: Condition | None) -> Env:
     return Monitor(env)
 
 
-def _drop_out(venv: VecEnv, perception: Perception, condition: Condition) -> VecEnv:
+def _drop_out(
+    venv: VecEnv, perception: Perception, condition: Condition, columns: Columns
+) -> VecEnv:
     from nexus_rl.wrappers import VecSensorDropout
 
     assert condition.schedule is not None
+    stack = frames(venv)
+    if columns is not None:
+        stack = {name: count for name, count in stack.items() if name in columns}
     return VecSensorDropout(
         venv,
         condition.schedule,
         perception.fill,
         min_available=condition.min_available,
-        stack=frames(venv),
+        sensors=columns,
+        stack=stack,
     )
 
 
 def frames(env: Any) -> dict[str, int]:
     """How many frames the readings of each sensor hold, where their format tells."""
     from nexus_rl.formats import sensor_formats
-    from nexus_rl.spaces import sensors_of
+    from nexus_rl.wrappers.masking import sensors_of
 
     told = {
         name: re.match(r"(\d+) frames?\b", text)
@@ -154,13 +177,18 @@ def frames(env: Any) -> dict[str, int]:
     return {name: int(match[1]) for name, match in told.items() if match}
 
 
-def _show(venv: VecEnv, perception: Perception, model: MultimodalVAE | None) -> VecEnv:
+def _show(
+    venv: VecEnv,
+    perception: Perception,
+    model: MultimodalVAE | None,
+    columns: Columns,
+) -> VecEnv:
     from agents.views import VecSensors, VecState, channels_first
 
     if perception.kind == "state":
         return VecState(venv)
     if perception.kind == "raw":
-        chosen = VecSensors(venv, perception.sensors, perception.mask)
+        chosen = VecSensors(venv, perception.sensors, perception.mask, columns)
         return channels_first(chosen)
     encoder = model if model is not None else perception.encoder
     if encoder is None:
@@ -170,4 +198,11 @@ def _show(venv: VecEnv, perception: Perception, model: MultimodalVAE | None) -> 
         )
     from nexus_rl.wrappers import SB3NexusObservation
 
-    return SB3NexusObservation(venv, encoder, append_mask=perception.mask)
+    return SB3NexusObservation(
+        venv,
+        encoder,
+        append=perception.append,
+        append_mask=perception.mask,
+        absent=perception.absent,
+        columns=columns,
+    )

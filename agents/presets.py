@@ -86,6 +86,21 @@ PRESETS: dict[str, dict[str, Preset]] = {
             },
         ),
     },
+    "digit_dial": {
+        "ppo": Preset(
+            n_envs=8,
+            params={
+                "n_steps": 128,
+                "batch_size": 256,
+                "n_epochs": 10,
+                "learning_rate": 1e-3,
+                "gamma": 0.9,
+                "gae_lambda": 0.9,
+                "ent_coef": 0.01,
+                "policy_kwargs": _SMALL,
+            },
+        ),
+    },
     # Any other environment: the defaults of Stable-Baselines3, on several at once.
     "default": {
         "ppo": Preset(n_envs=4, params={"n_steps": 512}),
@@ -100,6 +115,7 @@ _DEFAULTS = {
     "MultimodalPendulumPublished": "pendulum",
     "MultimodalPendulum4": "pendulum",
     "HyperHot": "hyperhot",
+    "DigitDial": "digit_dial",
 }
 
 

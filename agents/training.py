@@ -21,6 +21,7 @@ from agents.conditions import (
     Condition,
     choose_conditions,
     conditions_of,
+    may_fail,
     training_condition,
 )
 from agents.config import AgentConfig
@@ -30,7 +31,6 @@ from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import write_json
 from nexus_rl.processes import stoppable
-from nexus_rl.spaces import sensors_of
 
 if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
@@ -211,7 +211,7 @@ class _Run:
 def _training_env(
     config: AgentConfig, task: Task, encoder: MultimodalVAE | None
 ) -> VecEnv:
-    condition = training_condition(config.sensor_dropout, _sensors(config.task))
+    condition = training_condition(config.sensor_dropout, _failing(config.task))
     return make_vec_env(
         task, config.n_envs, config.seed, condition=condition, model=encoder
     )
@@ -221,19 +221,19 @@ def _tests(config: AgentConfig) -> tuple[Condition, ...]:
     """The conditions of periodic evaluation."""
     if not config.evaluate_every:
         return ()
-    known = conditions_of(config.task.env, config.task.env_kwargs)
+    known = conditions_of(config.task.env, config.task.env_kwargs, config.task.reliable)
     if config.conditions:
         return choose_conditions(config.conditions, known)
     names = [EVERYTHING]
     if config.task.perception.kind != "state":  # which no condition affects
-        names += [f"no_{name}" for name in _sensors(config.task)]
+        names += [f"no_{name}" for name in _failing(config.task)]
     return choose_conditions([name for name in names if name in known], known)
 
 
-def _sensors(task: Task) -> list[str]:
+def _failing(task: Task) -> tuple[str, ...]:
     env = make_env(task.env, task.env_kwargs)
     env.close()
-    return list(sensors_of(env.observation_space))
+    return may_fail(env.observation_space, task.reliable)
 
 
 def load_state(

@@ -15,8 +15,7 @@ from stable_baselines3.common.preprocessing import (
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecTransposeImage
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.spaces import sensors_of
-from nexus_rl.wrappers.masking import MASK, dict_entries
+from nexus_rl.wrappers.masking import MASK, dict_entries, sensors_of
 
 Infos = Sequence[Mapping[str, Any]]
 
@@ -76,18 +75,29 @@ class VecSensors(_View):
     """Shows a Dict of the ``sensors`` named, all if none are, as the policy's input.
 
     With ``mask`` there is a key "available" of a column for each of them, in their
-    order: ones, unless the environment has that key too. Without ``mask`` there is
-    none. Raises ``UserError`` for unknown sensors.
+    order: ones, unless the environment has that key too, which tells of ``columns``,
+    all sensors if that is None. Without ``mask`` there is none. Raises ``UserError``
+    for unknown sensors.
     """
 
-    def __init__(self, venv: VecEnv, sensors: Sequence[str], mask: bool) -> None:
+    def __init__(
+        self,
+        venv: VecEnv,
+        sensors: Sequence[str],
+        mask: bool,
+        columns: Sequence[str] | None = None,
+    ) -> None:
         entries = sensors_of(venv.observation_space)
         for name in sensors:
             choose(name, entries, "sensor")
         self.sensors = [name for name in entries if not sensors or name in sensors]
         self.mask = mask
         self._told = MASK in dict_entries(venv.observation_space)
-        self._columns = [list(entries).index(name) for name in self.sensors]
+        named = list(entries if columns is None else columns) if self._told else []
+        # The last column is that of sensors which are always there.
+        self._columns = [
+            named.index(name) if name in named else -1 for name in self.sensors
+        ]
         chosen: dict[str, spaces.Space[Any]] = {n: entries[n] for n in self.sensors}
         if mask:
             chosen[MASK] = spaces.Box(0.0, 1.0, (len(chosen),), np.float32)
@@ -95,10 +105,10 @@ class VecSensors(_View):
 
     def _see(self, observations: Any, infos: Infos) -> Any:
         shown = {name: observations[name] for name in self.sensors}
-        if self.mask and self._told:
-            shown[MASK] = observations[MASK][:, self._columns]
-        elif self.mask:
-            shown[MASK] = np.ones((len(infos), len(self.sensors)), np.float32)
+        if self.mask:
+            told = [observations[MASK]] if self._told else []
+            there = np.ones((len(infos), 1), np.float32)
+            shown[MASK] = np.concatenate([*told, there], 1)[:, self._columns]
         return shown
 
 

@@ -13,7 +13,7 @@ from nexus_rl.errors import UserError, choose
 from nexus_rl.formats import sensor_formats
 from nexus_rl.modality import Modality
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.wrappers.masking import MASK, dict_entries
+from nexus_rl.wrappers.masking import sensors_of
 
 Space = spaces.Space[Any]
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
@@ -85,11 +85,6 @@ def modalities_from_env(
         if name in sensors_of(space):
             overrides[name] = {"format": text, **overrides.get(name, {})}
     return modalities_from_space(space, **overrides)
-
-
-def sensors_of(space: Space) -> dict[str, Space]:
-    """The sensors of a Dict space: its entries without "available"."""
-    return {name: e for name, e in dict_entries(space).items() if name != MASK}
 
 
 def check_fit(

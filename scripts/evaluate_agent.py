@@ -15,7 +15,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Args:
     """Episodes a condition and seed."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the evaluation; each has episodes of its own."""
+    env_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Changes to the arguments of the environment, such as split=test."""
     random: bool = False
     """Measure random actions too: what is left of a score is told against them."""
     oracle: tuple[Path, ...] = ()
@@ -122,7 +124,7 @@ def load(
         several = names.setdefault(method, [])
         name = f"{method}_{len(several) + 1}" if counts[method] > 1 else method
         several.append(name)
-        players.append(replace(load_agent(folder), name=name))
+        players.append(replace(load_agent(folder, args.env_kwargs), name=name))
     if len({player.name for player in players}) < len(players):
         raise UserError(f"agents need other names: {', '.join(names)}")
     check_same_environment(players)
@@ -135,10 +137,12 @@ def load(
 
 
 def check_same_environment(players: Sequence[Any]) -> None:
-    """Raises ``UserError`` if agents act in different environments."""
+    """Raises ``UserError`` if agents act where other things happen."""
 
     def told(task: Any) -> str:
-        return " ".join([task.env, *sorted(cli.show_kwargs(task.env_kwargs))])
+        reliable = [f"reliable={name}" for name in sorted(task.reliable)]
+        kwargs = sorted(cli.show_kwargs(task.env_kwargs))
+        return " ".join([task.env, *kwargs, *reliable])
 
     first = players[0]
     for player in players:
@@ -160,7 +164,7 @@ def conditions_for(
     from agents.conditions import EVERYTHING, choose_conditions, conditions_of
 
     task = players[0].task
-    known = conditions_of(task.env, task.env_kwargs)
+    known = conditions_of(task.env, task.env_kwargs, task.reliable)
     chosen = choose_conditions([*args.conditions, EVERYTHING], known)
     whole = [condition for condition in chosen if condition.name == EVERYTHING]
     return {

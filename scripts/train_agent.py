@@ -5,6 +5,8 @@
         --env nexus_rl/HyperHot-v0
     python scripts/train_agent.py --sees raw --mask --sensor-dropout episode:0.3
     python scripts/train_agent.py --sees state --algo sac --params gamma=0.98
+    python scripts/train_agent.py --env nexus_rl/DigitDial-v0 --encoder runs/mhd \\
+        --append position --absent label --reliable position
     python scripts/train_agent.py --resume runs/agent --steps 200000
 """
 
@@ -55,6 +57,12 @@ class Args:
     """What stands for a missing sensor: zeros or its last reading. For raw."""
     mask: bool = False
     """Tell the agent which sensors are there."""
+    append: tuple[str, ...] = ()
+    """Sensors that follow the latent as they are; the encoder need not know them."""
+    absent: tuple[str, ...] = ()
+    """Modalities of the encoder that the environment never shows."""
+    reliable: tuple[str, ...] = ()
+    """Sensors that never fail, in training or evaluation, whatever the agent sees."""
     sensor_dropout: str = "none"
     """How sensors fail in training: bernoulli:0.3 (each step), episode:0.3 (for whole
     episodes), markov:0.05,0.2 (fail, recover), or several joined by +."""
@@ -90,9 +98,10 @@ class Args:
 
     @property
     def config(self) -> AgentConfig:
-        seen = Perception(self.sees, self.encoder, self.sensors, self.fill, self.mask)
+        names = ("encoder", "sensors", "fill", "mask", "append", "absent")
+        seen = Perception(self.sees, **{name: getattr(self, name) for name in names})
         return AgentConfig(
-            task=Task(self.env, self.env_kwargs, seen),
+            task=Task(self.env, self.env_kwargs, seen, self.reliable),
             algo=self.algo,
             preset=self.preset,
             params=self.params,

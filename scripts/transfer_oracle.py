@@ -103,7 +103,7 @@ def choose(args: Args, task: Task) -> list[Any]:
     from agents import choose_conditions, conditions_of
     from agents.conditions import EVERYTHING
 
-    known = conditions_of(task.env, task.env_kwargs)
+    known = conditions_of(task.env, task.env_kwargs, task.reliable)
     return list(choose_conditions([*args.conditions, EVERYTHING], known))
 
 

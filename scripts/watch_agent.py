@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,8 @@ class Args:
     """Conditions of evaluate_agent.py, such as everything no_image bernoulli_50."""
     drop: tuple[str, ...] = ()
     """Sensors that are missing all the time; instead of conditions."""
+    env_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Changes to the arguments of the environment, such as split=test."""
     episodes: int = 1
     """Episodes in a GIF; a window goes on until it is closed."""
     seed: int = 0
@@ -64,7 +66,7 @@ def main() -> None:
     from agents.bundle import load_agent
     from agents.watching import Switches, Watched, with_switches
 
-    agent = load_agent(args.agent)
+    agent = load_agent(args.agent, args.env_kwargs)
     conditions = conditions_for(args, agent.task)
     switches = Switches()
     if args.gif is None:
@@ -104,20 +106,20 @@ def conditions_for(args: Args, task: Any) -> list[Any]:
         Condition,
         choose_conditions,
         conditions_of,
+        may_fail,
     )
     from nexus_rl.environments import make_env
     from nexus_rl.wrappers import Fixed
-    from nexus_rl.wrappers.masking import sensor_boxes
 
     if not args.drop:
-        known = conditions_of(task.env, task.env_kwargs)
+        known = conditions_of(task.env, task.env_kwargs, task.reliable)
         return list(choose_conditions(args.conditions or (EVERYTHING,), known))
     env = make_env(task.env, task.env_kwargs)
-    boxes = sensor_boxes(env.observation_space, None)
+    sensors = may_fail(env.observation_space, task.reliable)
     env.close()
     for name in args.drop:
-        choose(name, boxes, "sensor")
-    left = tuple(name for name in boxes if name not in args.drop)
+        choose(name, dict.fromkeys(sensors), "sensor")
+    left = tuple(name for name in sensors if name not in args.drop)
     name = f"without_{'_'.join(dict.fromkeys(args.drop))}"
     return [Condition(name, Fixed(left), min_available=min(len(left), 1))]
 
@@ -165,7 +167,9 @@ def show(args: Args, watched: Sequence[Watched], switches: Switches) -> None:
     from agents.panels import draw
     from envs.window import Window
 
-    numbered = {str(k): name for k, name in enumerate(watched[0].boxes, 1)}
+    reliable = watched[0].agent.task.reliable
+    failing = [name for name in watched[0].boxes if name not in reliable]
+    numbered = {str(k): name for k, name in enumerate(failing, 1)}
     keys = ", ".join(f"{key} {name}" for key, name in numbered.items())
     print(f"keys: {keys}; space pauses, Escape quits")
     window = Window(f"{watched[0].agent.name}: {keys}", round(watched[0].fps), 44100)

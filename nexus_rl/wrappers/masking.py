@@ -181,12 +181,16 @@ def dict_entries(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
     return space.spaces
 
 
+def sensors_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
+    """The sensors of a Dict space: its entries without "available"."""
+    return {name: e for name, e in dict_entries(space).items() if name != MASK}
+
+
 def sensor_boxes(
     space: spaces.Space[Any], sensors: Collection[str] | None
 ) -> dict[str, spaces.Box]:
     """The spaces of the sensors, in the order of the observation space."""
-    entries = {**dict_entries(space)}
-    entries.pop(MASK, None)
+    entries = sensors_of(space)
     chosen = tuple(entries) if sensors is None else as_names(sensors)
     for name in chosen:
         choose(name, entries, "sensor")

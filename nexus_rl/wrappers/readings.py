@@ -10,9 +10,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.spaces import sensors_of
 from nexus_rl.wrappers.checks import as_names
-from nexus_rl.wrappers.masking import MASK, Observation, dict_entries, sensor_boxes
+from nexus_rl.wrappers.masking import (
+    MASK,
+    Observation,
+    dict_entries,
+    sensor_boxes,
+    sensors_of,
+)
 
 Latents = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -14,6 +14,7 @@ from torch import Tensor
 from agents.features import SensorFeatures
 
 PIXELS = spaces.Box(0, 255, (2, 12, 16), np.uint8)
+SOUND = spaces.Box(0, 255, (1, 32, 128), np.uint8)
 BAND = spaces.Box(-2.0, 6.0, (3,))
 
 
@@ -69,6 +70,18 @@ def test_images_of_any_size_become_a_few_features() -> None:
         readings = {name: np.stack([part.low] * 3) for name, part in space.items()}
         found = seen(space, readings, channels=(4, 6), image_features=5)
         assert found.shape == (3, 5 + 3)
+
+
+@pytest.mark.parametrize("space", [SOUND, spaces.Box(0.0, 1.0, SOUND.shape)], ids=str)
+def test_a_spectrogram_is_seen_as_an_image(space: spaces.Box) -> None:
+    """All of it counts, whether it is stored in bytes or in floats."""
+    batch = [np.zeros((1, *space.shape), space.dtype)]
+    for frame, band in ((0, 0), (0, 127), (31, 0), (31, 127), (16, 64)):
+        batch.append(batch[0].copy())
+        batch[-1][0, 0, frame, band] = space.high.max()
+    found = seen(spaces.Dict({"sound": space}), {"sound": np.concatenate(batch)})
+    assert found.shape == (6, 64)
+    assert len({tuple(row) for row in found.detach().numpy()}) == 6
 
 
 def test_every_frame_and_corner_of_an_image_counts() -> None:
