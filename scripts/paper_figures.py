@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from paper_four import COUNTS, targets_of
 from paper_groups import COLUMNS, Group, by_dataset, published, rho_of, title
 
 from nexus_rl.cmi.spread import Spread
@@ -14,16 +15,16 @@ from nexus_rl.cmi.spread import Spread
 MARKERS = "o^s*Dvp"
 
 
-def plot_table2(groups: Sequence[Group]) -> bytes:
+def plot_table2(groups: Sequence[Group], experiment: str = "table2") -> bytes:
     """Cross and joint accuracy against MFD, a point a model, ours and the paper's."""
     figure, grid = _grid(len(by_dataset(groups)), 2, (11, 4.2))
     for axes, (dataset, mine) in zip(grid, by_dataset(groups).items(), strict=True):
-        paper = published().get(dataset, {})
+        paper = published(experiment).get(dataset, {})
         for ax, kind in zip(axes, ("cross", "joint"), strict=True):
             for k, group in enumerate(mine):
                 _point(ax, k, group, kind)
                 theirs = paper.get(group.row)
-                if theirs and theirs[kind]:
+                if theirs and theirs.get(kind):
                     ax.plot(theirs["mfd"][0], theirs[kind][0], "x", color=f"C{k % 10}")
             ax.set(
                 xlabel="MFD of images from labels (class)",
@@ -101,6 +102,32 @@ def plot_fig_a21(groups: Sequence[Group]) -> bytes:
         mfds = [group.spread("cross", "mfd_class") for group in mine]
         _curve(right, rhos, mfds, 1, "class")
         right.set(xlabel="rho", ylabel="MFD of images from labels", title=dataset)
+    return _png(figure)
+
+
+def plot_table3(groups: Sequence[Group]) -> bytes:
+    """Accuracy and MFD of each target against the number of given modalities."""
+    datasets = by_dataset(groups)
+    targets = targets_of(groups)
+    figure, grid = _grid(2 * len(datasets), len(targets), (3.2 * len(targets), 2.8))
+    panels = [
+        (dataset, mine, *panel)
+        for dataset, mine in datasets.items()
+        for panel in (("accuracy", "accuracy, %", 100), ("mfd_class", "class MFD", 1))
+    ]
+    for line, (dataset, mine, measure, label, scale) in zip(grid, panels, strict=True):
+        for ax, target in zip(line, targets, strict=True):
+            for group in mine:
+                found = [group.given(count, target)[measure] for count in COUNTS]
+                if None in found:  # a label's MFD
+                    ax.set_axis_off()
+                    continue
+                _curve(ax, [*COUNTS], found, scale, title(group.row))
+            ax.set(
+                xlabel="given modalities", ylabel=label, title=f"{target}, {dataset}"
+            )
+            ax.set_xticks(COUNTS)
+        line[0].legend(fontsize=7)
     return _png(figure)
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from nexus_rl.cmi.report import Report
-from nexus_rl.cmi.spread import Spread, over_seeds
+from nexus_rl.cmi.spread import MEASURES, Spread, over_seeds
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json
 
@@ -37,6 +37,14 @@ class Group:
         value: Spread | None = found[kind][measure] if kind in found else None
         return value
 
+    def given(self, count: int, target: str) -> dict[str, Spread | None]:
+        """Each measure of ``target`` over all sets of ``count`` given modalities."""
+        key = {"given_count": count, "target": target}
+        for each in over_seeds(self.reports, tuple(key)):
+            if each.items() >= key.items():
+                return each
+        return dict.fromkeys(MEASURES)
+
     def frontier(self) -> dict[str, tuple[float, float]]:
         """Accuracy and class MFD of each way to make an image, means over seeds."""
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -51,11 +59,12 @@ class Group:
 
 def read_groups(folder: Path) -> list[Group]:
     """The runs below ``folder``, seeds together, by dataset and epochs, in order."""
-    found: dict[tuple[str, int, str], list[Report]] = defaultdict(list)
+    found: dict[tuple[str, int, str, str], list[Report]] = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
         report = Report.from_json(path.read_text())
         row, run = next(iter(report.runs.items()))
-        found[run["dataset"], run["epochs"], row].append(report)
+        alone = {name: how["epochs"] for name, how in run.get("alone", {}).items()}
+        found[run["dataset"], run["epochs"], row, str(alone)].append(report)
     if not found:
         raise UserError(f"no results in {folder}")
     groups = [Group(key[0], key[2], key[1], tuple(r)) for key, r in found.items()]
@@ -107,7 +116,7 @@ TITLES = {
 }
 
 
-def published() -> dict[str, Any]:
-    """What the paper reports in Table 2, by data set and row."""
+def published(experiment: str) -> dict[str, Any]:
+    """What the paper reports in a table, by data set and row."""
     found: dict[str, Any] = read_json(PUBLISHED, "table of published figures")
-    return dict(found["table2"])
+    return dict(found[experiment])

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paper_figures import CEILINGS, plot_fig_a21, plot_frontier, plot_table2
+from paper_cells import directions, number, percent, quoted
+from paper_figures import (
+    CEILINGS,
+    plot_fig_a21,
+    plot_frontier,
+    plot_table2,
+    plot_table3,
+)
+from paper_four import table3
 from paper_groups import (
     COLUMNS,
     Group,
@@ -27,7 +36,7 @@ def write_pages(experiment: str, out: Path) -> list[Path]:
     groups = read_groups(out / experiment)
     table, plots = PAGES[experiment]
     data, page = out / f"{experiment}.json", out / f"{experiment}.md"
-    write_json(data, summary(groups))
+    write_json(data, summary(groups, by_given=experiment == "table3"))
     write_atomic(page, table(groups).encode())
     pictures = [out / f"{name}.png" for name in plots]
     for path, plot in zip(pictures, plots.values(), strict=True):
@@ -35,8 +44,11 @@ def write_pages(experiment: str, out: Path) -> list[Path]:
     return [data, page, *pictures]
 
 
-def summary(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """The figures of the page: every group, spread and direction."""
+def summary(groups: Sequence[Group], by_given: bool = False) -> list[dict[str, Any]]:
+    """The figures of the page: every group, spread and direction.
+
+    With ``by_given`` also by the number of given modalities, and the data's origin.
+    """
     rows = []
     for group in groups:
         directions = over_seeds(group.reports, ("given", "target"))
@@ -52,6 +64,10 @@ def summary(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "frontier": group.frontier(),
             }
         )
+        if by_given:
+            found = over_seeds(group.reports, ("target", "given_count"))
+            rows[-1]["given"] = [_plain(each) for each in found]
+            rows[-1]["data"] = group.runs[0].get("data", {})
     return rows
 
 
@@ -68,6 +84,8 @@ shared by all models, whose top levels follow them epoch by epoch, as if both we
 trained at once; models of one level are trained end to end. The KL weights rise over \
 the first 20 epochs, as in the paper's code."""
 
+UNCLEAR = "†: printed without decimal points in the copy of the paper at hand."
+
 FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
 with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \
 reconstructions of the test images and of other images of the class bound what a top \
@@ -75,11 +93,20 @@ level on them can reach; a Gaussian fitted to the codes of each class is what ca
 had without a top level; real images bound everything."""
 
 
+def table1(groups: Sequence[Group]) -> str:
+    """Tables 1a and 1b, ours beside the paper's."""
+    lines = ["# Table 1: hierarchy, image and label of MHD", "", HOW, "", UNCLEAR]
+    for dataset, mine in by_dataset(groups).items():
+        lines += ["", *_accuracies(dataset, mine, published("table1").get(dataset, {}))]
+        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    return "\n".join([*lines, "", "![Accuracy against MFD](table1.png)", ""])
+
+
 def table2(groups: Sequence[Group]) -> str:
     """Tables 2a and 2b, ours beside the paper's."""
     lines = ["# Table 2: cross-modality inference, image and label", "", HOW]
     for dataset, mine in by_dataset(groups).items():
-        lines += ["", *_accuracies(dataset, mine, published().get(dataset, {}))]
+        lines += ["", *_accuracies(dataset, mine, published("table2").get(dataset, {}))]
         lines += ["", *_directions(mine), "", _ceilings(mine)]
         lines += ["", *_frontier(mine)]
     pictures = [
@@ -99,6 +126,11 @@ def fig_a21(groups: Sequence[Group]) -> str:
     return "\n".join([*lines, "", "![Against rho](fig_a21.png)", ""])
 
 
+def _directions(groups: Sequence[Group]) -> list[str]:
+    said = "By direction: accuracy sampled / with posterior means; MFD class / pooled."
+    return [said, "", *directions(groups)]
+
+
 def _accuracies(
     dataset: str, groups: Sequence[Group], paper: dict[str, Any]
 ) -> list[str]:
@@ -109,44 +141,17 @@ def _accuracies(
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for group in groups:
-        cells = [_percent(group.spread(kind, "accuracy")) for kind in COLUMNS]
-        cells.append(_number(group.spread("cross", "mfd_class")))
+        cells = [percent(group.spread(kind, "accuracy")) for kind in COLUMNS]
+        cells.append(number(group.spread("cross", "mfd_class")))
         name, seeds = title(group.row), len(group.reports)
         lines.append(f"| {name} | {seeds} | {group.epochs} | {' | '.join(cells)} |")
         theirs = paper.get(group.row)
         if theirs:
-            said = [theirs[key] for key in (*COLUMNS, "mfd")]
-            cells = [f"*{v[0]:g} ± {v[1]:g}*" if v else "*-*" for v in said]
+            unclear = theirs.get("unclear", ())
+            said = (*COLUMNS, "mfd")
+            cells = [quoted(theirs.get(key), key in unclear) for key in said]
             lines.append(f"| *{name}, paper* | *5* | *100* | {' | '.join(cells)} |")
     return lines
-
-
-def _directions(groups: Sequence[Group]) -> list[str]:
-    """Each direction apart: sampled accuracy, with means, and both MFDs."""
-    records = [over_seeds(group.reports, ("given", "target")) for group in groups]
-    heads = [f"{', '.join(each['given'])} -> {each['target']}" for each in records[0]]
-    lines = [
-        "By direction: accuracy sampled / with posterior means; MFD class / pooled.",
-        "",
-        "| model | " + " | ".join(heads) + " |",
-        "| --- |" + " ---: |" * len(heads),
-    ]
-    for group, record in zip(groups, records, strict=True):
-        cells = [_direction(each) for each in record]
-        lines.append(f"| {title(group.row)} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _direction(record: dict[str, Spread | None]) -> str:
-    def joined(measures: tuple[str, str], scale: float, digits: int) -> str:
-        known = [s for s in (record[name] for name in measures) if s is not None]
-        return " / ".join(f"{scale * spread.mean:.{digits}f}" for spread in known)
-
-    cells = [
-        joined(("accuracy", "accuracy_means"), 100, 1),
-        joined(("mfd_class", "mfd_pooled"), 1, 0),
-    ]
-    return "; ".join(cell for cell in cells if cell)
 
 
 def _ceilings(groups: Sequence[Group]) -> str:
@@ -182,23 +187,10 @@ def _frontier(groups: Sequence[Group]) -> list[str]:
     return lines
 
 
-def _percent(spread: Spread | None) -> str:
-    return "-" if spread is None else _shown(spread, 100)
-
-
-def _number(spread: Spread | None) -> str:
-    return "-" if spread is None else _shown(spread, 1)
-
-
-def _shown(spread: Spread, scale: float) -> str:
-    text = f"{scale * spread.mean:.1f} ± {scale * spread.pooled:.1f}"
-    if spread.over_seeds is not None:
-        text += f" (± {scale * spread.over_seeds:.1f})"
-    return text
-
-
 Plot = Callable[[Sequence[Group]], bytes]
 PAGES: dict[str, tuple[Callable[[Sequence[Group]], str], dict[str, Plot]]] = {
+    "table1": (table1, {"table1": partial(plot_table2, experiment="table1")}),
     "table2": (table2, {"table2": plot_table2, "table2_frontier": plot_frontier}),
+    "table3": (table3, {"table3": plot_table3}),
     "fig_a21": (fig_a21, {"fig_a21": plot_fig_a21}),
 }

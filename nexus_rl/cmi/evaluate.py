@@ -27,6 +27,7 @@ def evaluate_cmi(
     samples: int = 10,
     *,
     targets: Sequence[str] | None = None,
+    cross_only: bool = False,
     frechet: Collection[Kind] = KINDS,
     judges: Judges | None = None,
     name: str | None = None,
@@ -37,7 +38,8 @@ def evaluate_cmi(
     """How well ``model`` imagines each target from each subset of its modalities.
 
     For every test item and subset, ``samples`` samples of all ``targets`` (default:
-    all) are drawn from one encoding. *Accuracy* is the share whose class, as the
+    all; with ``cross_only`` of those that are not given) are drawn from one encoding.
+    *Accuracy* is the share whose class, as the
     judge of that modality sees it, is the item's; *MFD* (Eq. 20) compares the first
     sample of each item with the real test items, for targets that are not labels, in
     the ways named by ``frechet``: "class", with an autoencoder a class, averaged over
@@ -58,6 +60,11 @@ def evaluate_cmi(
     imagination = Imagination(model, dataset)
     known = list(imagination.modalities)
     asked, targets = _subsets(subsets, known), _chosen(targets, known)
+    wanted = {
+        given: [t for t in targets if not (cross_only and t in given)]
+        for given in asked
+    }
+    asked = [given for given in asked if wanted[given]]
     _check(dataset, samples, batch_size, seed, frechet)
     judges = judges or Judges.of(
         dataset, device=str(imagination.device), progress=progress
@@ -74,7 +81,8 @@ def evaluate_cmi(
     with tqdm(total=len(asked) * evaluation.n, disable=not progress) as bar:
         for given in asked:
             bar.set_description(", ".join(given))
-            tallies = evaluation.tally(given, max(1, batch_size // samples), bar)
+            size = max(1, batch_size // samples)
+            tallies = evaluation.tally(given, wanted[given], size, bar)
             for target, (drawn, means) in tallies.items():
                 kind = kind_of(given, target, known)
                 rows.append(_row(name, given, kind, drawn, means, real[target]))
@@ -110,22 +118,22 @@ class _Evaluation:
 
     @torch.inference_mode()
     def tally(
-        self, given: Sequence[str], size: int, bar: Any
+        self, given: Sequence[str], targets: Sequence[str], size: int, bar: Any
     ) -> dict[str, tuple[Tally, Tally]]:
         """For each target what samples and posterior means are like."""
         tallies = {
             target: (
-                Tally(self.judges, target, list(real.d)),
+                Tally(self.judges, target, list(self.real[target].d)),
                 Tally(self.judges, target),
             )
-            for target, real in self.real.items()
+            for target in targets
         }
         for start in range(0, self.n, size):
             chosen = slice(start, start + size)
             batch = {name: self.data[name][chosen] for name in given}
             noise = self._noise(given, start)
-            drawn = self.imagination.samples(batch, [*self.real], self.samples, noise)
-            means = self.imagination.means(batch, [*self.real])
+            drawn = self.imagination.samples(batch, targets, self.samples, noise)
+            means = self.imagination.means(batch, targets)
             for target, (of_samples, of_means) in tallies.items():
                 of_samples.add(drawn[target], self.classes[chosen])
                 if means:

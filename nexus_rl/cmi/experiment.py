@@ -1,7 +1,8 @@
 """Runs of an experiment: one model each, trained in stages and measured once.
 
 With two levels the bottoms are trained once a dataset, preset and seed, and shared by
-every top level on them. A top level follows them: its epoch k is trained on the
+every top level on them. Bottoms that are trained alone come first, and stay as they
+are. A top level follows the others: its epoch k is trained on the
 bottoms' posteriors after their epoch k, as in joint training, where they still tell
 much of the data when the top level begins. A run that was interrupted goes on where it
 was.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class Run:
 
     ``row`` names it in the table and in file names; ``preset`` holds the model's
     settings, how it is trained, and how the dataset's modalities differ from their
-    defaults.
+    defaults. ``alone`` names modalities whose bottoms are trained by themselves, and
+    how.
     """
 
     row: str
@@ -44,11 +46,14 @@ class Run:
     seed: int
     epochs: int
     preset: Preset
+    alone: Mapping[str, TrainConfig] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The run's name, alone in its experiment."""
-        return f"{self.dataset}_{self.row}_seed{self.seed}_epochs{self.epochs}"
+        first = "".join(f"_{name}{how.epochs}" for name, how in self.alone.items())
+        name = f"{self.dataset}_{self.row}_seed{self.seed}_epochs{self.epochs}"
+        return name + first
 
     @property
     def bottoms(self) -> str:
@@ -57,10 +62,17 @@ class Run:
             name: {k: v for k, v in fields.items() if not k.startswith("top_")}
             for name, fields in self.preset.sensors.items()
         }
-        decisive = [{k: v for k, v in below.items() if v}, asdict(self.train)]
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+        own = {k: v for k, v in below.items() if v}
+        decisive: list[Any] = [own, asdict(self.train)]
+        if self.alone:
+            decisive.append(sorted(self.alone))
         name = f"{self.dataset}_seed{self.seed}_epochs{self.epochs}"
-        return f"{name}_{digest.hexdigest()[:8]}"
+        return f"{name}_{_digest(decisive)}"
+
+    def bottom(self, name: str) -> str:
+        """The name of the bottom that is trained on modality ``name`` alone."""
+        decisive = [self.preset.sensors.get(name, {}), asdict(self.alone[name])]
+        return f"{self.dataset}_{name}_seed{self.seed}_{_digest(decisive)}"
 
     @property
     def train(self) -> TrainConfig:
@@ -69,18 +81,61 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides its numbers, for JSON."""
+        alone = {name: asdict(how) for name, how in self.alone.items()}
         return {
             **{k: getattr(self, k) for k in ("row", "dataset", "seed", "epochs")},
             "model": asdict(self.preset.model),
             "sensors": {k: dict(v) for k, v in self.preset.sensors.items()},
             "train": asdict(self.train),
+            **({"alone": alone} if alone else {}),
         }
+
+
+def _digest(decisive: list[Any]) -> str:
+    text = json.dumps(decisive, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def all_bottoms(
+    run: Run, dataset: Dataset, folder: Path, device: str, progress: bool
+) -> dict[str, MultimodalVAE]:
+    """A model with the bottom of each modality, below ``folder``: trained if need be.
+
+    Raises ``UserError`` where the dataset lacks a modality that is trained alone.
+    """
+    options = (dataset, folder, device, progress)
+    found = {name: train_alone(run, name, *options) for name in run.alone}
+    shared = train_bottoms(run, *options)
+    return found | dict.fromkeys((m.name for m in shared.modalities), shared)
+
+
+def train_alone(
+    run: Run, name: str, dataset: Dataset, folder: Path, device: str, progress: bool
+) -> MultimodalVAE:
+    """The bottom of modality ``name`` by itself, below ``folder``.
+
+    Trained, if need be, on each distinct row once; the weights of least validation
+    loss are taken, as in the released code.
+    """
+    config = replace(run.alone[name], seed=run.seed, device=device)
+    part = dataset.select([name])
+    first, _ = part.distinct(name)
+    part = replace(part, train={name: part.train[name][first]})
+    model = make_model("nexus", run_modalities(run, part), seed=run.seed)
+    own = folder / "alone" / run.bottom(name)
+    _trained(model, part, config, own, progress)
+    return load_model(own / "best", device=device)
 
 
 def train_bottoms(
     run: Run, dataset: Dataset, folder: Path, device: str, progress: bool
 ) -> MultimodalVAE:
-    """The bottoms that ``run`` stands on, below ``folder``: trained if need be."""
+    """The bottoms that ``run`` shares with others, below ``folder``, as far as needed.
+
+    Without those that are trained alone.
+    """
+    together = [m.name for m in dataset.modalities if m.name not in run.alone]
+    dataset = dataset.select(together)
     config = replace(run.train, stage="bottom", device=device)
     # The top level is not trained here: any two-level model has these bottoms.
     model = make_model("nexus", run_modalities(run, dataset), seed=run.seed)
@@ -120,15 +175,17 @@ def train_model(
     own = folder / run.name
     if run.preset.model.levels == 1:
         return _trained(model, dataset, config, own, progress)
-    bottoms = train_bottoms(run, dataset, folder, device, progress)
-    for modality in model.modalities:
-        model.freeze_bottom(modality.name, bottoms)
+    bottoms = all_bottoms(run, dataset, folder, device, progress)
+    for each, source in bottoms.items():
+        model.freeze_bottom(each, source)
+    alone = {each: _posterior(bottoms[each], dataset, each) for each in run.alone}
 
     def posteriors(epoch: int) -> cols.Columns:
         found = load_file(_posteriors_path(run, folder, epoch))
-        return {
+        return alone | {
             m.name: tuple(found[f"{m.name}.{part}"] for part in PARTS)
             for m in model.modalities
+            if m.name not in alone
         }
 
     top = replace(config, stage="top")
@@ -136,6 +193,13 @@ def train_model(
 
 
 PARTS = ("mean", "logvar")
+
+
+def _posterior(bottom: MultimodalVAE, dataset: Dataset, name: str) -> tuple[Any, ...]:
+    """What a bottom trained alone says of every row, asked once a distinct one."""
+    first, place = dataset.distinct(name)
+    found = cols.bottom_posteriors(bottom, {name: dataset.train[name][first]})
+    return tuple(part.cpu()[place] for part in found[name])
 
 
 def _posteriors_path(run: Run, folder: Path, epoch: int) -> Path:

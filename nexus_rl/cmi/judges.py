@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import Tensor
 
 from nexus_rl.cmi.judge_networks import FEATURES, Autoencoder, Classifier, Judge
+from nexus_rl.cmi.judge_training import fit, load
 from nexus_rl.config import TrainConfig, check_fields
-from nexus_rl.data.dataset import Dataset, classes_of
+from nexus_rl.data.dataset import Dataset, classes_of, distinct_rows
 from nexus_rl.data.files import cache_folder
 from nexus_rl.errors import UserError, choose
 from nexus_rl.files import write_atomic
-from nexus_rl.loop import Loop
-from nexus_rl.processes import StopFlag, resolve_device
+from nexus_rl.processes import resolve_device
 
 CHUNK = 1000
+MOST_EPOCHS = 100  # of the released code
 Given = Callable[[Tensor], Tensor]
 Columns = Mapping[str, Tensor]
 
@@ -66,7 +66,10 @@ class Judges:
     """Classifiers and autoencoders of one dataset, shared by all models.
 
     Each is trained on the training split when it is first needed, and kept in a folder
-    under a name that depends on the data and on all settings. Make them by ``of``.
+    under a name that depends on the data and on all settings. Where at most half of
+    the rows that one learns from differ, it learns each once: a repeat teaches nothing,
+    and one among the validation rows would hide overfitting. It passes over them more
+    often, for as many steps, but at most ``MOST_EPOCHS`` times. Make them by ``of``.
     """
 
     def __init__(
@@ -175,11 +178,20 @@ class Judges:
         return FEATURES[self.modalities[name].kind][pooled]
 
     def describe(self) -> dict[str, Any]:
-        """Everything that decides what the judges say, for JSON."""
+        """Everything that decides what the judges say, for JSON.
+
+        "distinct" counts the different rows of modalities that mostly repeat them.
+        """
+        distinct = {}
+        for name, modality in self.modalities.items():
+            rows, repeats = self._rows(name, "autoencoder")
+            if repeats > 1 and not modality.categorical:
+                distinct[name] = len(rows)
         return {
             **asdict(self.config),
             "given": sorted(self.given),
             "data": {name: self._content(name) for name in self.modalities},
+            **({"distinct": distinct} if distinct else {}),
         }
 
     def _each(self, x: Tensor, name: str, network: Given) -> Tensor:
@@ -210,7 +222,7 @@ class Judges:
             judge = self._new(name, what)
             path = self._path(name, what)
             if path.exists():
-                _load(judge, path)
+                load(judge, path)
             else:
                 self._fit(judge, name, what)
                 weights = {
@@ -230,28 +242,28 @@ class Judges:
             return Autoencoder(modality, dim)
 
     def _fit(self, judge: Judge, name: str, what: str) -> None:
-        data = {n: self.dataset.train[n] for n in (name, self.label)}
         epochs = self.config.autoencoder_epochs
         if what == "classifier":
             epochs = self.config.classifier_epochs
-        elif what != "autoencoder":
-            k = int(what.removeprefix("autoencoder-class"))
-            rows = (classes_of(data[self.label]) == k).nonzero().squeeze(1)
-            data = {n: x[rows] for n, x in data.items()}
+        rows, repeats = self._rows(name, what)
+        epochs = max(epochs, min(int(epochs * repeats), MOST_EPOCHS))
+        data = {n: self.dataset.train[n][rows] for n in (name, self.label)}
         config = self.config.train(epochs, str(self.device))
-        best, kept = float("inf"), judge.state_dict()
+        fit(judge, data, config, self.progress, f"{name} {what}")
 
-        def keep(record: Mapping[str, float]) -> None:
-            nonlocal best, kept
-            watched = record.get("validation/loss", record["train/loss"])
-            if watched < best:
-                best = watched
-                kept = {k: t.clone() for k, t in judge.state_dict().items()}
+    def _rows(self, name: str, what: str) -> tuple[Tensor, float]:
+        """The training rows that a judge learns from, and how often each comes.
 
-        # The loop asks of a model no more than a judge has, where there is no folder.
-        loop = Loop(cast(Any, judge), data, config, None, (), resume=False)
-        loop.run(StopFlag(), self.progress, keep, f"{name} {what}, ")
-        judge.load_state_dict(kept)
+        1 where most rows differ, and all are used.
+        """
+        rows = torch.arange(len(self.dataset.train[name]))
+        if "-class" in what:
+            k = int(what.rpartition("-class")[2])
+            rows = (classes_of(self.dataset.train[self.label]) == k).nonzero()[:, 0]
+        first, _ = distinct_rows(self.dataset.train[name][rows])
+        if 2 * len(first) > len(rows):
+            return rows, 1.0
+        return rows[first], len(rows) / len(first)
 
     # -- Keeping -----------------------------------------------------------------
 
@@ -264,6 +276,9 @@ class Judges:
             "what": what,
             "data": [self._content(name), self._content(self.label)],
         }
+        rows, repeats = self._rows(name, what)
+        if repeats > 1:
+            settings["distinct"] = len(rows)
         text = json.dumps(settings, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self.folder / f"{self.dataset.name}-{name}-{what}-{digest}.safetensors"
@@ -280,12 +295,3 @@ class Judges:
             head = f"{array.dtype} {array.shape}".encode()
             found[name] = hashlib.sha256(head + array.tobytes()).hexdigest()[:16]
         return found
-
-
-def _load(judge: nn.Module, path: Path) -> None:
-    try:
-        judge.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete it, and it is trained again"
-        ) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from nexus_rl.errors import UserError
+from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
 
 
@@ -19,8 +21,8 @@ class Dataset:
     ``(N,)`` for classes; row i of every tensor is the same sample. Tensors keep the
     type they are stored in (``uint8`` images and classes) and become float a batch at
     a time through ``Modality.normalise``. ``classes`` names the classes of the
-    categorical modality. Raises ``UserError`` if names, lengths, shapes or ranges do
-    not fit together.
+    categorical modality; ``origin`` tells where the data are from, for JSON. Raises
+    ``UserError`` if names, lengths, shapes or ranges do not fit together.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Dataset:
     train: dict[str, Tensor] = field(repr=False)
     test: dict[str, Tensor] = field(repr=False)
     classes: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         names = [modality.name for modality in self.modalities]
@@ -93,6 +96,42 @@ class Dataset:
             train={name: tensor[:n_train] for name, tensor in self.train.items()},
             test={name: tensor[:n_test] for name, tensor in self.test.items()},
         )
+
+    def select(self, names: Sequence[str]) -> Dataset:
+        """The same samples with these modalities alone, in their order here, uncopied.
+
+        Raises ``UserError`` for unknown names.
+        """
+        known = {modality.name: modality for modality in self.modalities}
+        for name in names:
+            choose(name, known, f"modality of dataset {self.name!r}:")
+        return replace(
+            self,
+            modalities=tuple(known[name] for name in known if name in names),
+            train={name: x for name, x in self.train.items() if name in names},
+            test={name: x for name, x in self.test.items() if name in names},
+        )
+
+    def distinct(self, name: str) -> tuple[Tensor, Tensor]:
+        """The training rows of modality ``name`` without repeats: ``(first, place)``.
+
+        ``first`` (D,) has the row at which each value comes first, ``place`` (N,) says
+        for every row which of these it equals. Both are int64.
+        """
+        return distinct_rows(self.train[name])
+
+
+def distinct_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """``Dataset.distinct`` for any rows (N, ...)."""
+    places: dict[bytes, int] = {}
+    first: list[int] = []
+    place: list[int] = []
+    for row, values in enumerate(x.cpu().numpy()):
+        at = places.setdefault(values.tobytes(), len(places))
+        if at == len(first):
+            first.append(row)
+        place.append(at)
+    return torch.tensor(first), torch.tensor(place)
 
 
 def split_rows(rows: int, seed: int, fraction: float) -> tuple[Tensor, Tensor]:

@@ -165,7 +165,7 @@ def test_jobs_come_after_what_they_need(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["table4"], "unknown experiment 'table4'. Did you mean 'table2'"),
+        (["table4"], "unknown experiment 'table4'. Did you mean 'table"),
         (["table2", "--rows", "mvae"], "unknown row 'mvae': expected NAME_LEVELS"),
         (["table2", "--rows", "mvea_2"], "unknown model 'mvea'. Did you mean 'mvae'"),
         (["table2", "--rows", "gmc_1"], "unknown model 'gmc'"),

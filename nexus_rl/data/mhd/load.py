@@ -24,7 +24,8 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
 
     ``image`` uint8 ``(N, 1, 28, 28)``, ``trajectory`` float16 ``(N, 200)``, ``sound``
     uint8 ``(N, 1, 32, 128)`` and ``label`` uint8 ``(N,)``; the first three stand for
-    [0, 1]. It is built once (scripts/build_mhd.py), not downloaded, and looked for in
+    [0, 1]. Its name is that of ``name_of``, its ``origin`` the index's source. It is
+    built once (scripts/build_mhd.py), not downloaded, and looked for in
     ``data_dir``; otherwise in ``$NEXUS_RL_DATA/mhd``, ``data/mhd`` and the user's
     cache. Raises ``UserError`` if it is nowhere, unfinished or damaged.
     """
@@ -40,8 +41,15 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
         # 4 kB a row: less than an index would save in code.
         return {**columns, "sound": sounds[columns["sound"].long()]}
 
-    digits = tuple("0123456789")
-    return Dataset("mhd", MODALITIES, part("train"), part("test"), digits)
+    digits, source = tuple("0123456789"), folder.index()["source"]
+    parts = (part("train"), part("test"))
+    return Dataset(name_of(folder), MODALITIES, *parts, digits, source)
+
+
+def name_of(folder: Folder) -> str:
+    """mhd, or mhd_disjoint where it was built with another split than the paper's."""
+    split = folder.index()["source"].get("options", {}).get("split", "paper")
+    return "mhd" if split == "paper" else f"mhd_{split}"
 
 
 def find_built(data_dir: str | Path | None = None) -> Folder:

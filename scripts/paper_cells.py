@@ -1,0 +1,66 @@
+"""Cells and tables that several pages of the paper's experiments share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paper_groups import Group, title
+
+from nexus_rl.cmi.spread import Spread, over_seeds
+
+
+def percent(spread: Spread | None) -> str:
+    """An accuracy with both spreads, in %."""
+    return "-" if spread is None else _shown(spread, 100)
+
+
+def number(spread: Spread | None) -> str:
+    """An MFD with both spreads; it may be of any size."""
+    return "-" if spread is None else _shown(spread, 1, 1 if spread.mean >= 10 else 3)
+
+
+def _shown(spread: Spread, scale: float, digits: int = 1) -> str:
+    text = f"{scale * spread.mean:.{digits}f} ± {scale * spread.pooled:.{digits}f}"
+    if spread.over_seeds is not None:
+        text += f" (± {scale * spread.over_seeds:.{digits}f})"
+    return text
+
+
+def quoted(value: Sequence[float] | None, unclear: bool = False) -> str:
+    """What the paper says, in italics; † where its print is unclear."""
+    said = f"{value[0]:g} ± {value[1]:g}" if value else "-"
+    return f"*{said}{' †' * unclear}*"
+
+
+def directions(groups: Sequence[Group], target: str | None = None) -> list[str]:
+    """Each direction apart (to ``target``): sampled accuracy, with means, both MFDs."""
+    records = [
+        [
+            each
+            for each in over_seeds(group.reports, ("given", "target"))
+            if target in (None, each["target"])
+        ]
+        for group in groups
+    ]
+    heads = [f"{', '.join(each['given'])} -> {each['target']}" for each in records[0]]
+    lines = [
+        "| model | " + " | ".join(heads) + " |",
+        "| --- |" + " ---: |" * len(heads),
+    ]
+    for group, record in zip(groups, records, strict=True):
+        cells = [_direction(each) for each in record]
+        lines.append(f"| {title(group.row)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _direction(record: dict[str, Spread | None]) -> str:
+    def known(*measures: str) -> list[float]:
+        found = [record[name] for name in measures]
+        return [spread.mean for spread in found if spread is not None]
+
+    accuracies = [f"{100 * each:.1f}" for each in known("accuracy", "accuracy_means")]
+    mfds = [
+        f"{each:.0f}" if each >= 10 else f"{each:.2f}"
+        for each in known("mfd_class", "mfd_pooled")
+    ]
+    return "; ".join(" / ".join(cells) for cells in (accuracies, mfds) if cells)

@@ -1,0 +1,169 @@
+"""What can be reproduced of the paper, and which runs that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    from nexus_rl.cmi.experiment import Run
+    from nexus_rl.data import Dataset
+
+RHOS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+# The paper's rows: Nexus with two levels, the baselines with one; section 6.2 gives
+# models of one level 64 dimensions.
+TABLE2 = ("nexus_2", "nexus0_2", "mvae_1", "mmvae_1", "mvae_2", "mmvae_2")
+TABLE3 = ("nexus_2", "nexus0_2", "mvae_2", "mmvae_2")
+TABLE1 = (*TABLE3, "nexus_1", "nexus0_1", "mvae_1", "mmvae_1")
+LEVELS = {"1": "paper_single_level", "2": "paper"}
+TWO = ("image", "label")
+
+
+@dataclass(frozen=True)
+class Args:
+    """What to reproduce."""
+
+    experiment: tyro.conf.Positional[str]
+    """table1, table2, table3, fig_a21, or pictures (Figs. 18 and 19)."""
+    dataset: str = ""
+    """mnist, fashion_mnist or mhd, of which all but table3 use image and label; mhd
+    for table1 and table3, fashion_mnist for others if not given."""
+    rows: tuple[str, ...] = ()
+    """Models of tables and pictures as NAME_LEVELS, such as mvae_2; the paper's, for
+    table2 also both two-level baselines, if not given."""
+    seeds: int = 3
+    """Runs of each model, with seeds 0, 1, ..."""
+    epochs: int = 20
+    """Epochs of each stage (the paper: 100 of one stage)."""
+    sound_epochs: int = 100
+    """Epochs of the sound's sigma-VAE of table3, over the distinct spectrograms."""
+    samples: int = 10
+    """Samples an item."""
+    jobs: int = 1
+    """Runs at a time, with one thread each."""
+    runs: Path = Path("runs/paper")
+    """Where models are kept."""
+    out: Path = Path("results")
+    """Where results are written."""
+    cache: Path | None = None
+    """Where classifiers and autoencoders are kept; the user's cache if not given."""
+    data_dir: Path | None = None
+    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def runs_of(args: Args) -> tuple[Args, list[Run]]:
+    """The arguments, completed, and all runs of their experiment, in order.
+
+    Raises ``UserError`` for unknown names and numbers below 1.
+    """
+    for name in ("seeds", "epochs", "sound_epochs", "samples", "jobs"):
+        if getattr(args, name) < 1:
+            raise UserError(f"{name} must be at least 1, got {getattr(args, name)}")
+    make = choose(args.experiment, EXPERIMENTS, "experiment")
+    usual = "mhd" if args.experiment in ("table1", "table3") else "fashion_mnist"
+    args = replace(args, dataset=args.dataset or usual)
+    return args, make(args)
+
+
+def dataset_of(args: Args) -> Dataset:
+    """The dataset as the experiment sees it."""
+    from nexus_rl.data import load_dataset
+
+    dataset = load_dataset(args.dataset, data_dir=args.data_dir)
+    return dataset if args.experiment == "table3" else dataset.select(TWO)
+
+
+def name_of(args: Args) -> str:
+    """The name of ``dataset_of`` in the names of runs, where no other has it."""
+    if args.dataset != "mhd":
+        return args.dataset
+    from nexus_rl.data.mhd.load import find_built, name_of
+
+    name = name_of(find_built(args.data_dir))
+    return name if args.experiment == "table3" else "_".join([name, *TWO])
+
+
+def table1(args: Args) -> list[Run]:
+    """Tables 1a and 1b: every model with two levels and with one."""
+    return table2(args, TABLE1)
+
+
+def table2(args: Args, rows: tuple[str, ...] = TABLE2) -> list[Run]:
+    """Tables 2a and 2b: every model on one dataset."""
+    from nexus_rl.cmi.experiment import Run
+
+    name = name_of(args)
+    return [
+        Run(row, name, seed, args.epochs, preset_of(row))
+        for seed in range(args.seeds)
+        for row in args.rows or rows
+    ]
+
+
+def table3(args: Args) -> list[Run]:
+    """Table 3: four modalities, the sound's bottom trained alone beforehand."""
+    from nexus_rl.cmi.experiment import Run
+
+    name = name_of(args)
+    sound = replace(PRESETS["paper_sound"].train, epochs=args.sound_epochs)
+    return [
+        Run(row, name, seed, args.epochs, preset, {"sound": sound})
+        for seed in range(args.seeds)
+        for row in args.rows or TABLE3
+        for preset in [preset_of(row, {"2": "paper_four"})]
+    ]
+
+
+def fig_a21(args: Args) -> list[Run]:
+    """Fig. A.21: two-level Nexus against rho."""
+    from nexus_rl.cmi.experiment import Run
+
+    if args.rows:
+        raise UserError("--rows is for tables: fig_a21 is about Nexus alone")
+    paper, name = PRESETS["paper"], name_of(args)
+    presets = {rho: replace(paper, model=replace(paper.model, rho=rho)) for rho in RHOS}
+    return [
+        Run(f"rho{rho:g}", name, seed, args.epochs, preset)
+        for seed in range(args.seeds)
+        for rho, preset in presets.items()
+    ]
+
+
+def pictures(args: Args) -> list[Run]:
+    """The models of Table 2, one seed of each."""
+    return table2(replace(args, seeds=1))
+
+
+EXPERIMENTS = {
+    "table1": table1,
+    "table2": table2,
+    "table3": table3,
+    "fig_a21": fig_a21,
+    "pictures": pictures,
+}
+
+
+def preset_of(row: str, by_levels: Mapping[str, str] = LEVELS) -> Preset:
+    """nexus_2 is Nexus with two levels; nexus_plus is a preset of its own."""
+    from nexus_rl.models import MODELS
+
+    if row in PRESETS:
+        return PRESETS[row]
+    name, _, levels = row.rpartition("_")
+    try:
+        preset = PRESETS[by_levels[levels]]
+    except KeyError:
+        raise UserError(
+            f"unknown row {row!r}: expected NAME_LEVELS, such as mvae_2, or a preset"
+        ) from None
+    choose(name, {n: kind for n, kind in MODELS.items() if kind.generative}, "model")
+    return replace(preset, model=preset.model.for_model(name))
