@@ -72,6 +72,26 @@ _FRAMES = {
 }
 _SOUND = {"width": 64, "latent_dim": 8, "weight": 100, "beta": 0.1, "top_weight": 10}
 _NUMBER = {**_SOUND, "latent_dim": 2}
+# The dial's recordings, weighed as in the paper. What a voice or a hand adds to
+# a digit is of no use to an agent, so small latents do.
+_RECORDINGS: Mapping[str, Mapping[str, Any]] = {
+    "image": {"latent_dim": 32, "beta": 0.2},
+    "trajectory": {"weight": 50, "top_weight": 50, "beta": 0.2},
+    "sound": {
+        "kind": "spectrogram",
+        "likelihood": "optimal_sigma",
+        "top_likelihood": "optimal_sigma",
+        "latent_dim": 64,
+        "beta": 10,
+    },
+}
+_DIGITS = replace(
+    _ENVIRONMENT,
+    model=replace(_ENVIRONMENT.model, latent_dim=32, upward="mean"),
+    train=replace(_ENVIRONMENT.train, epochs=8),
+    top=TopConfig(top_epochs=20),
+    sensors={**_RECORDINGS, "label": {"top_likelihood": "categorical"}},
+)
 
 PRESETS: dict[str, Preset] = {
     # Section 6.2 and Table B.8: two modalities, 100 epochs.
@@ -108,6 +128,10 @@ PRESETS: dict[str, Preset] = {
             "sound": {**_SOUND, "width": 256, "latent_dim": 24, "weight": 1000},
         },
     ),
+    # The dial, from its own observations.
+    "digit_dial": replace(_DIGITS, sensors={**_RECORDINGS, "position": _NUMBER}),
+    # MHD, which the dial shows, for agents.
+    "digits": _DIGITS,
 }
 
 # The preset of a data set that has one of its own, and of an environment, by the end of
@@ -118,6 +142,7 @@ _DEFAULTS = {
     "MultimodalPendulumPublished": "pendulum",
     "MultimodalPendulum4": "pendulum4",
     "HyperHot": "hyperhot",
+    "DigitDial": "digit_dial",
 }
 
 

@@ -1,4 +1,4 @@
-"""The encoders of an experiment with agents: one data set and bottoms a seed."""
+"""The encoders of an experiment with agents: the same data and bottoms a seed."""
 
 from __future__ import annotations
 
@@ -39,35 +39,53 @@ def train_encoder(
     if options["levels"] == 1:
         _train(model, dataset, replace(bottom, stage="joint"), folder, progress)
         return folder
-    bottoms = train_bottoms(experiment, seed, runs, progress)
-    for modality in dataset.modalities:
-        model.freeze_bottom(modality.name, bottoms)
+    for modality, bottom in train_bottoms(experiment, seed, runs, progress).items():
+        model.freeze_bottom(modality, bottom)
     _train(model, dataset, top, folder, progress)
     return folder
 
 
 def train_bottoms(
     experiment: Experiment, seed: int, runs: Path, progress: bool
-) -> MultimodalVAE:
-    """The bottom level of one seed, which is that of any model of two levels."""
+) -> dict[str, MultimodalVAE]:
+    """A model with the bottom of each modality, which any model of two levels has."""
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
 
-    preset, folder = preset_of(experiment), encoder_folder(runs, "bottoms", seed)
+    preset = preset_of(experiment)
     dataset = load_data(experiment, seed, runs, progress)
     config, _ = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
-    model = make_model("nexus", dataset.modalities, seed=seed)
-    _train(model, dataset, config, folder, progress)
-    return load_model(folder)
+    names = [modality.name for modality in dataset.modalities]
+    together = [name for name in names if name not in experiment.alone]
+    parts = {"bottoms": (dataset.select(together), config)}
+    for name, epochs in experiment.alone.items():
+        part = dataset.select([name])
+        rows, _ = part.distinct(name)
+        part = replace(part, train={name: part.train[name][rows]})
+        parts[f"bottom_{name}"] = part, replace(config, epochs=epochs)
+    found: dict[str, MultimodalVAE] = {}
+    for part_name, (part, how) in parts.items():
+        folder = encoder_folder(runs, part_name, seed)
+        model = make_model("nexus", part.modalities, seed=seed)
+        _train(model, part, how, folder, progress)
+        found |= dict.fromkeys(part.train, load_model(folder))
+    return found
 
 
 def preset_of(experiment: Experiment) -> Preset:
     """How encoders of the experiment's environment are trained."""
-    return PRESETS[default_preset(experiment.env)]
+    return PRESETS[experiment.encoder_preset or default_preset(experiment.env)]
 
 
 def load_data(experiment: Experiment, seed: int, runs: Path, progress: bool) -> Dataset:
-    """What the encoders of a seed are trained on, simulated once."""
+    """What the encoders of a seed are trained on: a data set, or simulated once."""
+    sensors = preset_of(experiment).sensors
+    if experiment.dataset is not None:
+        from nexus_rl.data import load_dataset
+
+        data = load_dataset(experiment.dataset, experiment.env_kwargs.get("folder"))
+        modalities = (m.replace(**sensors.get(m.name, {})) for m in data.modalities)
+        return replace(data, modalities=tuple(modalities))
     from nexus_rl.data.simulate import simulate
 
     return simulate(
@@ -76,7 +94,7 @@ def load_data(experiment: Experiment, seed: int, runs: Path, progress: bool) -> 
         env_kwargs=experiment.env_kwargs,
         seed=seed,
         out=runs / "data" / f"seed{seed}",
-        sensors=preset_of(experiment).sensors,
+        sensors=sensors,
         progress=progress,
     )
 

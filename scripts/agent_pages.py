@@ -41,8 +41,7 @@ def text(found: Measured, pictures: Sequence[Path]) -> str:
     parts = [
         f"# Agents on {evaluation.env}",
         f"""Every agent is trained with PPO, or what its name says, from the seeds \
-0, 1, ...; seed k sees through the encoder of seed k. Frozen encoders saw \
-{found.plan.encoder_rows:,} simulated observations and neither rewards nor labels. \
+0, 1, ...; seed k sees through the encoder of seed k. {data_text(found)} \
 {evaluation.episodes} episodes a condition, the same for every agent, actions without \
 noise. Scores are 0 for random actions ({found.random:.0f}) and 1 for the agent that \
 sees the true state ({found.oracle:.0f}); means over training seeds, with bootstrap \
@@ -61,6 +60,21 @@ every 10,000 steps. An encoder is trained once, for any number of agents.""",
         report.page(evaluation).partition("## Return of an episode\n\n")[2].strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def data_text(found: Measured) -> str:
+    """What encoders learned from, and what is shown where agents are measured."""
+    kwargs = found.evaluation.env_kwargs
+    if "data" not in kwargs:
+        return (
+            f"Frozen encoders saw {found.plan.encoder_rows:,} simulated observations "
+            "and neither rewards nor labels."
+        )
+    return (
+        f"Frozen encoders saw the training split of {kwargs['data']}, with its labels, "
+        "and no rewards. Agents learn on that split, and are measured on the split "
+        f"{kwargs['split']!r}."
+    )
 
 
 def group_table(found: Measured) -> str:

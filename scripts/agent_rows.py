@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.config import AgentConfig
@@ -99,7 +99,16 @@ def _single(*sensors: str) -> dict[str, AgentRow]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Agents in an environment, all trained for as many ``steps``."""
+    """Agents in an environment, all trained for as many ``steps``.
+
+    ``test_kwargs`` changes the environment's arguments where agents are measured.
+    ``reliable`` sensors never fail; what sees latents sees those of ``append`` besides,
+    through encoders that know the modalities ``absent`` from the environment.
+
+    Encoders learn from ``encoder_rows`` simulated observations or, where the
+    environment shows recordings of a ``dataset``, from that. ``alone`` has how many
+    epochs a bottom is trained by itself, on distinct rows, by modality.
+    """
 
     env: str
     rows: Mapping[str, AgentRow]
@@ -107,15 +116,32 @@ class Experiment:
     sac_steps: int = 20_000
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     encoder_rows: int = 20_000
+    encoder_preset: str = ""
+    alone: Mapping[str, int] = field(default_factory=dict)
+    test_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reliable: tuple[str, ...] = ()
+    append: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str | None:
+        """The data set whose recordings the environment shows, if it says so."""
+        return self.env_kwargs.get("data")
+
+    def task(self, perception: Perception) -> Task:
+        """Where agents learn."""
+        return Task(self.env, self.env_kwargs, perception, self.reliable)
 
     def config(self, row: str, seed: int, encoder: str | None) -> AgentConfig:
         """How ``row`` is trained with ``seed``, on latents of ``encoder`` if any."""
         entry = self.rows[row]
         perception = entry.perception
         if encoder is not None:
-            perception = Perception(encoder=encoder, mask=perception.mask)
+            perception = replace(
+                perception, encoder=encoder, append=self.append, absent=self.absent
+            )
         return AgentConfig(
-            Task(self.env, self.env_kwargs, perception),
+            self.task(perception),
             entry.algo,
             sensor_dropout=entry.sensor_dropout,
             steps=self.sac_steps if entry.algo == "sac" else self.steps,
@@ -137,5 +163,20 @@ EXPERIMENTS = {
         "nexus_rl/HyperHot-v0",
         {**CORE, **_single("image", "sound")},
         steps=300_000,
+    ),
+    "digitdial": Experiment(
+        "nexus_rl/DigitDial-v0",
+        {
+            name: replace(row, seeds=3)
+            for name, row in {**CORE, **OTHERS}.items()
+            if name in CORE or name in ("mvae", "mmvae")
+        },
+        env_kwargs={"data": "mhd", "split": "train"},
+        test_kwargs={"split": "test"},
+        encoder_preset="digits",
+        alone={"sound": 60},
+        reliable=("position",),
+        append=("position",),
+        absent=("label",),
     ),
 }

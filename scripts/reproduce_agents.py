@@ -30,7 +30,7 @@ class Args:
     """What to measure."""
 
     experiment: tyro.conf.Positional[str]
-    """pendulum, pendulum4 or hyperhot."""
+    """pendulum, pendulum4, hyperhot or digitdial."""
     rows: tuple[str, ...] = ()
     """Agents by name, such as oracle raw nexus; all if not given."""
     seeds: int = 0
@@ -172,7 +172,7 @@ def make_agent(run: AgentRun, args: Args) -> None:
     trained = AgentRun(row.like or run.row, run.seed)
     folder = args.folder / "agents" / trained.name
     train(trained, folder, args)
-    agent = replace(load_agent(folder), name=run.name)
+    agent = replace(load_agent(folder, plan.test_kwargs), name=run.name)
     if row.like:
         agent = replace(agent, task=replace(agent.task, perception=row.perception))
     conditions = "everything" if row.perception.kind == "state" else "all"
@@ -221,10 +221,11 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
 def make_random(path: Path, args: Args) -> None:
     """Measures random actions."""
     from agents.evaluation import RandomAgent, evaluate_subsets
-    from agents.perception import Task
+    from agents.perception import Perception
 
-    plan = args.plan
-    player = RandomAgent(Task(plan.env, plan.env_kwargs))
+    task = args.plan.task(Perception())
+    kwargs = {**task.env_kwargs, **args.plan.test_kwargs}
+    player = RandomAgent(replace(task, env_kwargs=kwargs))
     found = evaluate_subsets(player, "everything", args.episodes)
     write_json(path, {"row": "random", "title": "random actions", **compact(found)})
 

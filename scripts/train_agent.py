@@ -69,8 +69,8 @@ class Args:
     algo: str = "ppo"
     """ppo, sac or dqn."""
     preset: str = ""
-    """Hyper-parameters: pendulum, hyperhot or default; those of the environment if not
-    given."""
+    """Hyper-parameters: pendulum, hyperhot, digit_dial or default; those of the
+    environment if not given."""
     params: Params = field(default_factory=dict)
     """Changes to them, arguments of Stable-Baselines3's class and n_envs, such as
     learning_rate=3e-4 n_steps=512; lin_3e-4 falls linearly to 0."""

@@ -19,6 +19,7 @@ from nexus_rl.presets import PRESETS, TopConfig, default_preset
         ("MultimodalPendulum", "pendulum"),
         ("envs:nexus_rl/MultimodalPendulum4-v0", "pendulum4"),
         ("envs:nexus_rl/HyperHot-v0", "hyperhot"),
+        ("envs:nexus_rl/DigitDial-v0", "digit_dial"),
         ("Pendulum-v1", "environment"),
         ("", "environment"),
     ],
@@ -37,7 +38,7 @@ def test_the_preset_of_a_data_set_is_the_papers_for_its_modalities() -> None:
 
 def test_data_sets_are_learned_in_one_stage_and_environments_in_two() -> None:
     assert {name for name, preset in PRESETS.items() if preset.top.top_epochs} == {
-        *("environment", "pendulum", "pendulum4", "hyperhot"),
+        *("environment", "pendulum", "pendulum4", "hyperhot", "digit_dial", "digits"),
     }
 
 

@@ -133,6 +133,8 @@ def test_help_and_mistakes_answer_without_torch(tmp_path: Path) -> None:
         ("--sees state --steps 0", "steps must be at least 1, got 0"),
         ("--sees state --algo ppoo", "unknown algorithm 'ppoo'. Did you mean 'ppo'?"),
         ("--sees state --env nexus_rl/HyperHot-v0 --algo sac", "no settings for sac"),
+        ("--sees raw --append sound", "append and absent are for latents"),
+        ("--sees raw --reliable smell", "unknown sensor 'smell'"),
         ("--sees raw --sensors smell", "unknown sensor 'smell'"),
         ("--resume nowhere", "no training of an agent at nowhere"),
         ("--resume nowhere --seed 3 --no-mask", "leave out --no-mask, --seed"),
