@@ -14,7 +14,7 @@ Several processes: torchrun --nproc-per-node 2 scripts/pretrain_nexus.py ...
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,10 @@ def load_data(args: Args) -> Dataset:
     if args.dataset is not None:
         from nexus_rl.data import load_dataset
 
-        return load_dataset(args.dataset, data_dir=args.data_dir)
+        data = load_dataset(args.dataset, data_dir=args.data_dir)
+        changes = PRESETS[args.preset].sensors
+        own = (m.replace(**changes.get(m.name, {})) for m in data.modalities)
+        return replace(data, modalities=tuple(own))
     from nexus_rl.data.simulate import simulate
 
     seed = args.train.seed

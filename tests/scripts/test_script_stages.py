@@ -12,6 +12,7 @@ import pytest
 from script_runs import (
     PENDULUM,
     STAGED,
+    TINY,
     Script,
     bottoms,
     equal,
@@ -25,7 +26,7 @@ from script_runs import (
     wait_until,
 )
 
-from nexus_rl import UserError
+from nexus_rl import UserError, load_model
 
 DATA = "multimodal_pendulum_400_0"
 
@@ -196,3 +197,13 @@ def test_the_folder_of_the_bottoms_is_not_a_run_to_resume(world: Path) -> None:
     error = error_line(pretrain(world, "--resume", "run_bottoms"))
     assert error.endswith("--resume run")
     assert not (world / "run_bottoms_bottoms").exists()
+
+
+def test_a_preset_also_knows_the_sensors_of_a_data_set(tmp_path: Path) -> None:
+    stages = ("--top-epochs", "1", "--epochs", "1")
+    done = pretrain(tmp_path, *TINY, "--preset", "digits", *stages, "--out", "run")
+    assert done.code == 0, done.said
+    for folder in ("run", "run_bottoms"):
+        by_name = {m.name: m for m in load_model(tmp_path / folder).modalities}
+        assert by_name["image"].beta == 0.2
+        assert by_name["label"].top_likelihood == "categorical"
