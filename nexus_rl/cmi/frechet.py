@@ -19,6 +19,7 @@ class Moments:
     def __init__(self) -> None:
         self.n = 0
         self.mean = self.scatter = torch.zeros(0)
+        self._root: Tensor | None = None
 
     @classmethod
     def of(cls, features: Any) -> Moments:
@@ -46,6 +47,7 @@ class Moments:
             scatter += self.scatter + torch.outer(gap, gap) * (self.n * n / total)
             mean = self.mean + gap * (n / total)
         self.n, self.mean, self.scatter = self.n + n, mean, scatter
+        self._root = None
 
     @property
     def cov(self) -> Tensor:
@@ -53,6 +55,13 @@ class Moments:
         if self.n < 2:
             raise UserError(f"a covariance needs at least two samples, got {self.n}")
         return self.scatter / (self.n - 1)
+
+    def root(self) -> Tensor:
+        """The symmetric square root of ``cov``, kept: real data are met many times."""
+        if self._root is None:
+            values, vectors = torch.linalg.eigh(self.cov)
+            self._root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+        return self._root
 
 
 def frechet_distance(features_a: Any, features_b: Any) -> float:
@@ -72,8 +81,7 @@ def frechet_distance(features_a: Any, features_b: Any) -> float:
         raise UserError(
             f"features are of different sizes, {len(a.mean)} and {len(b.mean)}"
         )
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    root = a.root()
     # The eigenvalues of C_a C_b are those of this symmetric matrix.
     joint = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
     shift = (a.mean - b.mean).square().sum()

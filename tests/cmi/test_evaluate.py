@@ -94,6 +94,17 @@ def test_every_direction_has_the_papers_name() -> None:
     assert kinds["point, class -> point"] == "partial"
 
 
+def test_cross_only_measures_the_same_without_given_targets(
+    nexus: MultimodalVAE,
+) -> None:
+    found = measured(nexus, samples=2, cross_only=True)
+    every = measured(nexus, samples=2)
+    assert found.rows == tuple(row for row in every.rows if row.kind == "cross")
+    assert found.coherence == every.coherence
+    (row,) = measured(nexus, targets=["class"], cross_only=True).rows
+    assert row.direction == "point -> class"
+
+
 def _rows(batch: Any) -> int:
     return len(next(iter(batch.values())))
 

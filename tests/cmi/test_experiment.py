@@ -8,16 +8,18 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from worlds import Truth, world
 
-from nexus_rl import TrainConfig, make_model, train
+from nexus_rl import TrainConfig, UserError, load_model, make_model, train
 from nexus_rl.cmi import evaluate_cmi
 from nexus_rl.cmi.experiment import Run, train_bottoms, train_model
 from nexus_rl.config import ModelConfig
+from nexus_rl.files import read_json
 from nexus_rl.models import MultimodalVAE
-from nexus_rl.presets import Preset
+from nexus_rl.presets import PRESETS, Preset
 
 WORLD = world()
 TRUTH = Truth(WORLD)
@@ -98,6 +100,42 @@ def test_models_of_a_seed_share_their_bottoms(tmp_path: Path) -> None:
         for key in (key for key in bottoms if key.startswith("bottoms.")):
             assert torch.equal(found[key], bottoms[key]), key
     assert len(list((tmp_path / "bottoms").iterdir())) == 1
+
+
+def test_a_bottom_that_is_trained_alone_comes_first_and_stays(tmp_path: Path) -> None:
+    three = world(100, "point", "sound", "class")
+    repeated = three.train["sound"][:50].repeat(6, 1)
+    three = replace(three, train={**three.train, "sound": repeated})
+    how = TrainConfig(epochs=3, batch_size=16, stage="bottom", warmup_epochs=0)
+    run = replace(a_run(), alone={"sound": how}, seed=1)
+    models = [
+        train_model(each, three, tmp_path)
+        for each in (run, replace(run, row="mvae_2", preset=a_run(model="mvae").preset))
+    ]
+    (own,) = (tmp_path / "alone").iterdir()
+    trained = read_json(own / "run.json", "run")
+    assert trained["trained"]["rows"] == 50  # each distinct row once
+    assert (trained["train"]["epochs"], trained["train"]["seed"]) == (3, 1)
+    best = load_model(own / "best").bottoms["sound"].state_dict()
+    for model in models:
+        found = model.bottoms["sound"].state_dict()
+        assert all(torch.equal(found[key], value) for key, value in best.items())
+    kept = load_file(next((tmp_path / "posteriors" / run.bottoms).iterdir()))
+    assert {name.split(".")[0] for name in kept} == {"point", "class"}
+    assert run.describe()["alone"]["sound"]["epochs"] == 3
+    other = replace(run, alone={"sound": replace(how, epochs=4)})
+    assert other.bottoms == run.bottoms and other.name != run.name
+    assert other.bottom("sound") != run.bottom("sound")
+    with pytest.raises(UserError, match="modality of dataset 'world': 'smell'"):
+        train_model(replace(run, alone={"smell": how}), three, tmp_path)
+
+
+def test_runs_are_called_as_ever() -> None:
+    """What was trained before must be found."""
+    run = Run("nexus_2", "mnist", 0, 20, PRESETS["paper"])
+    assert run.bottoms == "mnist_seed0_epochs20_599104d6"
+    assert run.name == "mnist_nexus_2_seed0_epochs20"
+    assert "alone" not in run.describe()
 
 
 def test_a_run_that_is_there_is_loaded(tmp_path: Path) -> None:

@@ -177,6 +177,35 @@ def test_class_autoencoders_see_their_class_alone(tmp_path: Path) -> None:
     assert torch.equal(*found)
 
 
+def test_repeats_are_learned_once_and_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    learn = Loop.run
+
+    def watched(self: Loop, *args: object) -> object:
+        rows = len(self.train_rows) + len(self.validation_rows)
+        seen.append((rows, self.config.epochs))
+        return learn(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Loop, "run", watched)
+
+    def learned(copies: int, kept: int = 1200) -> str:
+        """From some rows, several times each; the name it is kept under."""
+        rows = torch.arange(kept).repeat(copies)
+        train = {name: x[rows] for name, x in WORLD.train.items()}
+        found = judges(tmp_path / f"{copies} {kept}", replace(WORLD, train=train))
+        found.judge("point", "classifier")
+        distinct = found.describe().get("distinct", {})
+        assert distinct == ({"point": kept} if copies > 1 else {})
+        (path,) = (tmp_path / f"{copies} {kept}").iterdir()
+        return path.name
+
+    names = {learned(1), learned(4, 300), learned(400, 3)}
+    assert seen == [(1200, 3), (300, 12), (3, 100)]
+    assert len(names) == 3
+
+
 def test_features_depend_on_their_row_alone(cache: Path) -> None:
     """Batch statistics are those of training, unlike in the released code."""
     found, x = judges(cache), WORLD.test["point"]

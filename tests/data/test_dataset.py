@@ -71,6 +71,30 @@ def test_head_is_a_view_of_the_first_samples():
         dataset.head(0, 1)
 
 
+def test_select_is_a_view_of_some_modalities_in_their_order():
+    dataset = make(10, origin={"of": "tests"})
+    label = dataset.select(["label"])
+    assert [modality.name for modality in label.modalities] == ["label"]
+    assert set(label.train) == set(label.test) == {"label"}
+    assert label.train["label"].data_ptr() == dataset.train["label"].data_ptr()
+    assert (label.name, label.origin) == (dataset.name, {"of": "tests"})
+    both = dataset.select(["label", "image"])
+    assert both.modalities == dataset.modalities
+    with pytest.raises(UserError, match="modality of dataset 'fake': 'sound'"):
+        dataset.select(["image", "sound"])
+
+
+def test_distinct_rows_are_the_first_of_their_kind():
+    image = torch.zeros(6, 1, 28, 28)
+    image[[1, 4], 0, 3, 3] = 1
+    image[5, 0, 3, 4] = 1
+    dataset = make(6, train=tensors(6) | {"image": image})
+    first, place = dataset.distinct("image")
+    assert first.tolist() == [0, 1, 5]
+    assert place.tolist() == [0, 1, 0, 0, 1, 2]
+    assert torch.equal(image[first][place], image)
+
+
 def test_repr_does_not_print_the_data():
     assert "tensor" not in repr(make())
 

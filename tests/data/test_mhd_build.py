@@ -50,6 +50,7 @@ def real(real_data, tmp_path_factory):
 
 def test_the_dataset_is_loaded_compact_and_balanced(built):
     data = load_dataset("mhd", built.path)
+    assert (data.name, data.origin["strokes"]["writers"]) == ("mhd", 4)
     kinds = {name: (tuple(t.shape), t.dtype) for name, t in data.train.items()}
     assert kinds == {
         "image": ((103, 1, 28, 28), torch.uint8),

@@ -11,6 +11,7 @@ from script_runs import SCRIPTS
 
 from nexus_rl.cmi import Report
 from nexus_rl.cmi.report import Row
+from nexus_rl.modality import subsets
 
 
 @pytest.fixture
@@ -58,7 +59,8 @@ def verdicts(path: Path) -> dict[str, tuple[str, str]]:
         for line in path.read_text().splitlines()
         if line.startswith("| ")
     ]
-    return {claim: (here, numbers) for claim, here, numbers in cells[2:]}
+    told = [line for line in cells if line[0] not in ("claim", "---")]
+    return {claim: (here, numbers) for claim, here, numbers in told}
 
 
 def test_a_difference_counts_beyond_the_seeds_noise(
@@ -112,3 +114,59 @@ def test_claims_about_rho(claims: ModuleType, tmp_path: Path) -> None:
     for claim in claims.RHO_CLAIMS:
         assert found[claim][0] == "confirmed", (claim, found[claim])
     assert {found[claim][0] for claim in claims.CLAIMS} == {"open"}
+
+
+def write_four(
+    out: Path, row: str, accuracy: dict[int, float], mfd: dict[int, float]
+) -> None:
+    """Three seeds of a row; both measures by the number of given modalities."""
+    names = ("image", "trajectory", "sound", "label")
+    for seed in range(3):
+        rows = []
+        for target in names:
+            for given in subsets([name for name in names if name != target]):
+                count = len(given)
+                value = accuracy[count] + 0.001 * seed
+                distance = None if target == "label" else mfd[count] + seed
+                rows.append(
+                    Row(row, given, target, "cross", value, None, 1.0, distance)
+                )
+        run = {"dataset": "mhd", "epochs": 2, "seed": seed}
+        path = out / "table3" / f"{row}_{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Report({}, {}, tuple(rows), runs={row: run}).to_json())
+
+
+def test_claims_about_four_modalities(claims: ModuleType, tmp_path: Path) -> None:
+    mfds = {1: 200.0, 2: 150.0, 3: 80.0}
+    write_four(tmp_path, "nexus_2", {1: 0.8, 2: 0.9, 3: 0.95}, mfds)
+    found = verdicts(claims.write_claims(tmp_path))
+    rises = found["Nexus: accuracy rises from one to three given modalities"]
+    assert rises[0] == "confirmed"
+    assert rises[1].startswith("image 95.1 ± 0.1 against 80.1 ± 0.1; trajectory ")
+    falls = found["Nexus: MFD falls from one to three given modalities"]
+    assert falls[0] == "confirmed" and "label" not in falls[1]
+    rest = set(claims.FOUR_CLAIMS) - {
+        "Nexus: accuracy rises from one to three given modalities",
+        "Nexus: MFD falls from one to three given modalities",
+    }
+    assert {found[claim][0] for claim in rest} == {"open"}
+    write_four(tmp_path, "nexus0_2", {1: 0.5, 2: 0.8, 3: 0.95}, mfds)
+    write_four(tmp_path, "mvae_2", dict.fromkeys(mfds, 0.3), dict.fromkeys(mfds, 90.0))
+    write_four(tmp_path, "mmvae_2", dict.fromkeys(mfds, 0.9), mfds)
+    found = verdicts(claims.write_claims(tmp_path))
+    assert {claim: found[claim][0] for claim in rest} == {
+        "One given: the mean is above concatenation (Nexus-0)": "confirmed",
+        "One given: Nexus is above MVAE": "confirmed",
+        "One given: Nexus is above an MMVAE with every expert trained": "not confirmed",
+        "Nexus has the lowest MFD of images": "not confirmed",
+        "One given: trajectories and sounds of MVAE have a lower MFD than those of "
+        "Nexus": "confirmed",
+    }
+
+
+def test_table_1_is_tested_with_its_dataset(claims: ModuleType, tmp_path: Path) -> None:
+    write(tmp_path, "nexus_2", [0.8, 0.8, 0.8], mfd=100, experiment="table1")
+    write(tmp_path, "nexus_1", [0.8, 0.8, 0.8], mfd=150, experiment="table1")
+    found = verdicts(claims.write_claims(tmp_path))
+    assert found["A second level lowers the MFD of Nexus"][0] == "confirmed"
