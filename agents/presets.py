@@ -93,7 +93,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "n_steps": 128,
                 "batch_size": 256,
                 "n_epochs": 10,
-                "learning_rate": 2e-3,
+                "learning_rate": 1e-3,
                 "gamma": 0.8,  # a turn pays at once
                 "gae_lambda": 0.9,
                 "ent_coef": 0.01,

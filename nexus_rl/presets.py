@@ -89,7 +89,7 @@ _DIGITS = replace(
     _ENVIRONMENT,
     model=replace(_ENVIRONMENT.model, latent_dim=32, upward="mean"),
     train=replace(_ENVIRONMENT.train, epochs=8),
-    top=TopConfig(top_epochs=20),
+    top=TopConfig(top_epochs=10),
     sensors={**_RECORDINGS, "label": {"top_likelihood": "categorical"}},
 )
 
