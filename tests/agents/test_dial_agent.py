@@ -27,7 +27,10 @@ from agents import (
     train_agent,
 )
 from nexus_rl import UserError, load_model, make_model
+from nexus_rl.environments import make_env
 from nexus_rl.modality import PAPER
+from nexus_rl.presets import PRESETS, default_preset
+from nexus_rl.spaces import modalities_from_env
 from nexus_rl.wrappers import Bernoulli, Fixed
 
 DIAL = "nexus_rl/DigitDial-v0"
@@ -215,6 +218,24 @@ def test_agents_that_were_saved_before_still_load(
     # It is read, and then refused, for the model does not fit without them.
     with pytest.raises(UserError, match=r"absent=\['label'\]"):
         load_agent(tmp_path / "old")
+
+
+def test_the_dial_itself_can_be_learned(kwargs: dict[str, Any]) -> None:
+    """Its preset says what its space does not: the pointer is a sensor like others."""
+    env = make_env(DIAL, kwargs)
+    found = modalities_from_env(env, **PRESETS[default_preset(DIAL)].sensors)
+    kinds = {modality.name: modality.kind for modality in found}
+    assert kinds == {
+        **{"image": "image", "trajectory": "vector"},
+        **{"sound": "spectrogram", "position": "vector"},
+    }
+    same = {n: PAPER[n] for n in SENSORS}
+    for modality in found[:1] + found[2:]:  # all but the position
+        paper = same[modality.name]
+        assert (modality.likelihood, modality.weight, modality.top_weight) == (
+            *(paper.likelihood, paper.weight, paper.top_weight),
+        )
+    env.close()
 
 
 @pytest.mark.parametrize("option", ["append", "absent"])
