@@ -210,6 +210,23 @@ def test_the_worst_missing_sensor(world: World) -> None:
     assert world.verdict("worst")[0] == "not confirmed"
 
 
+def test_the_worst_missing_sensor_of_those_that_an_experiment_compares(
+    world: World,
+) -> None:
+    for row in ("nexus", "mvae", "mmvae"):
+        world.write(row, 0.8 if row == "nexus" else 0.5)
+    experiments = world.modules["rows"].EXPERIMENTS
+    world.plan = experiments["digitdial"]  # has no Nexus without FPD
+    assert world.verdict("worst") == (
+        "confirmed",
+        "Nexus 0.80, MVAE 0.50, MMVAE 0.50",
+    )
+    for row in ("mvae", "mmvae"):
+        (world.folder / f"{row}_seed0.json").unlink()
+    world.plan = experiments["pendulum4"]  # has nobody to compare with
+    assert world.verdict("worst") == ("open", "")
+
+
 def test_schedules_of_training_and_others(world: World) -> None:
     world.write("nexus", 0.8)
     assert world.verdict("schedules")[0] == "open"
