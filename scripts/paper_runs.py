@@ -24,6 +24,7 @@ TABLE3 = ("nexus_2", "nexus0_2", "mvae_2", "mmvae_2")
 TABLE1 = (*TABLE3, "nexus_1", "nexus0_1", "mvae_1", "mmvae_1")
 LEVELS = {"1": "paper_single_level", "2": "paper"}
 TWO = ("image", "label")
+FOUR = ("table3", "samples")  # experiments with all of MHD's modalities
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Args:
     """What to reproduce."""
 
     experiment: tyro.conf.Positional[str]
-    """table1, table2, table3, fig_a21, or pictures (Figs. 18 and 19)."""
+    """table1, table2, table3, fig_a21, pictures (Figs. 18 and 19), or samples, which
+    the models of table3 imagine."""
     dataset: str = ""
-    """mnist, fashion_mnist or mhd, of which all but table3 use image and label; mhd
-    for table1 and table3, fashion_mnist for others if not given."""
+    """mnist, fashion_mnist or mhd, of which all but table3 and samples use image and
+    label; mhd for these and table1, fashion_mnist for others if not given."""
     rows: tuple[str, ...] = ()
     """Models of tables and pictures as NAME_LEVELS, such as mvae_2; the paper's, for
     table2 also both two-level baselines, if not given."""
@@ -69,7 +71,7 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
         if getattr(args, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(args, name)}")
     make = choose(args.experiment, EXPERIMENTS, "experiment")
-    usual = "mhd" if args.experiment in ("table1", "table3") else "fashion_mnist"
+    usual = "mhd" if args.experiment in ("table1", *FOUR) else "fashion_mnist"
     args = replace(args, dataset=args.dataset or usual)
     return args, make(args)
 
@@ -79,7 +81,7 @@ def dataset_of(args: Args) -> Dataset:
     from nexus_rl.data import load_dataset
 
     dataset = load_dataset(args.dataset, data_dir=args.data_dir)
-    return dataset if args.experiment == "table3" else dataset.select(TWO)
+    return dataset if args.experiment in FOUR else dataset.select(TWO)
 
 
 def name_of(args: Args) -> str:
@@ -89,7 +91,7 @@ def name_of(args: Args) -> str:
     from nexus_rl.data.mhd.load import find_built, name_of
 
     name = name_of(find_built(args.data_dir))
-    return name if args.experiment == "table3" else "_".join([name, *TWO])
+    return name if args.experiment in FOUR else "_".join([name, *TWO])
 
 
 def table1(args: Args) -> list[Run]:
@@ -143,12 +145,18 @@ def pictures(args: Args) -> list[Run]:
     return table2(replace(args, seeds=1))
 
 
+def samples(args: Args) -> list[Run]:
+    """The models of Table 3, one seed of each."""
+    return table3(replace(args, seeds=1))
+
+
 EXPERIMENTS = {
     "table1": table1,
     "table2": table2,
     "table3": table3,
     "fig_a21": fig_a21,
     "pictures": pictures,
+    "samples": samples,
 }
 
 

@@ -4,6 +4,7 @@
     python scripts/reproduce_paper.py table3
     python scripts/reproduce_paper.py fig_a21 --dataset mnist
     python scripts/reproduce_paper.py pictures --dataset mnist
+    python scripts/reproduce_paper.py samples                   # to see and to hear
 
 Every run leaves a JSON in results/EXPERIMENT/; a run whose JSON is there is not made
 again, and one that was interrupted goes on. The page is made from all JSONs there.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     args, runs = runs_of(tyro.cli(Args, description=__doc__))
-    if args.experiment == "pictures":
+    if args.experiment in ("pictures", "samples"):
         written = write_pictures(runs, args)
     else:
         written = write_results(runs, args)
@@ -73,13 +74,17 @@ def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
     import io
 
     from paper_pictures import draw_labels, draw_levels
+    from paper_samples import write_samples
 
     from nexus_rl.cmi.experiment import train_model
+    from nexus_rl.data.mhd.load import sound_levels
 
     cli.use_threads(1 if args.jobs > 1 else 0)
     dataset, models = dataset_of(args), {}
     for run in runs:
         models[run.row] = train_model(run, dataset, args.runs, args.device, True)
+    if args.experiment == "samples":
+        return write_samples(models, dataset, sound_levels(args.data_dir), args.out)
     paths = []
     for name, draw in (("labels", draw_labels), ("levels", draw_levels)):
         content = io.BytesIO()

@@ -12,6 +12,7 @@ from script_runs import Finished, Script, error_line, read
 from nexus_rl import load_model
 from nexus_rl.cmi import Report
 from nexus_rl.data.mhd.build import Options, build
+from nexus_rl.data.mhd.wav import read_wav
 
 SMALL = ["--seeds", "1", "--epochs", "1", "--samples", "2", "--device", "cpu"]
 FOUR = ["--rows", "nexus_2", "mmvae_2", "--sound-epochs", "2"]
@@ -113,6 +114,20 @@ def test_interrupted_tables_go_on(folder: Path, tmp_path: Path) -> None:
     for path in ("table3.json", "table3.md", f"table3/{name}.json"):
         again = (tmp_path / "results" / path).read_text()
         assert again == (folder / "results" / path).read_text()
+
+
+def test_samples_can_be_seen_and_heard(folder: Path) -> None:
+    """Imagined by the models of Table 3, which are not trained again."""
+    done = run(folder, "samples", *FOUR)
+    assert done.code == 0, done.said
+    out = folder / "results"
+    picture = (out / "samples_mhd_disjoint.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    sounds = {path.stem for path in (out / "samples_mhd_disjoint").iterdir()}
+    rows = ("data", "nexus_2", "mmvae_2")
+    assert sounds == {f"{row}_{digit}" for row in rows for digit in (0, 4, 7, 9)}
+    heard, rate = read_wav(out / "samples_mhd_disjoint" / "data_4.wav")
+    assert (len(heard), rate) == (16_000, 16_000) and heard.abs().max() > 0.9
 
 
 def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:

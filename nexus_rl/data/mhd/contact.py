@@ -50,26 +50,35 @@ def draw(folder: Folder, rows: list[Any]) -> Figure:
     )
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
     axes: Any = figure.subplots(3 * SHOWN, 10, squeeze=False)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
+    hide_axes(axes)
     for digit, samples in enumerate(rows):
         axes[0][digit].set_title(str(digit), fontsize=16)
         for k, row in enumerate(samples):
             column = axes[3 * k : 3 * k + 3, digit]
             column[0].imshow(folder.read("train_image")[row, 0], "gray")
-            _trace(column[1], folder.read("train_trajectory")[row])
-            column[2].imshow(_sounds(folder, row)[0].T, "magma", origin="lower")
-            column[2].set_aspect("auto")
-            column[2].spines[:].set(visible=True, color=FAINT)
+            show_trajectory(column[1], folder.read("train_trajectory")[row])
+            show_sound(column[2], _sounds(folder, row)[0])
     for k in range(SHOWN):
         for name, ax in zip(NAMES, axes[3 * k : 3 * k + 3, 0], strict=True):
             ax.set_ylabel(name, fontsize=9)
     return figure
 
 
-def _trace(ax: Any, trajectory: Any) -> None:
-    """A pen's way, from violet to yellow."""
+def hide_axes(axes: Any) -> None:
+    """Leaves the pictures alone."""
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+
+
+def show_sound(ax: Any, spectrogram: Any) -> None:
+    """A spectrogram (frames, bands), in its frame."""
+    ax.imshow(spectrogram.T, "magma", origin="lower", aspect="auto")
+    ax.spines[:].set(visible=True, color=FAINT)
+
+
+def show_trajectory(ax: Any, trajectory: Any) -> None:
+    """A pen's way (200,), from violet to yellow."""
     x, y = trajectory.astype(np.float32).reshape(2, -1)
     ax.plot(x, y, color=FAINT, linewidth=1)
     ax.scatter(x, y, c=np.arange(len(x)), cmap="viridis", s=5, linewidths=0)

@@ -83,3 +83,9 @@ def _state(place: Path) -> str:
     if any((place / name).is_file() for name in OFFICIAL):
         return "holds the authors' files, which must be converted (--from-official)"
     return "not there" if place.is_dir() else "no folder"
+
+
+def sound_levels(data_dir: str | Path | None = None) -> tuple[float, float]:
+    """The decibels that 0 and 1 of the test sounds stand for; see ``load_mhd``."""
+    scale = find_built(data_dir).index()["normalisation"]["test"]["sound"]
+    return scale["min"], scale["max"]
