@@ -93,7 +93,7 @@ def read_methods(texts: Sequence[str]) -> list[tuple[str, Path]]:
             raise UserError(f"an agent cannot be called {name!r} in {text!r}")
         found.append((name, Path(folder)))
     if not found:
-        raise UserError("no agents: name their folders, as train_agent.py writes them")
+        raise UserError("no agents or models: name folders, FOLDER or NAME=FOLDER")
     counts = Counter(name for name, _ in found)
     for name in unnamed:
         if counts[name] > 1:
@@ -128,6 +128,9 @@ def load(
     if len({player.name for player in players}) < len(players):
         raise UserError(f"agents need other names: {', '.join(names)}")
     check_same_environment(players)
+    known = {player.name: player for player in players}
+    for method, agents in names.items():
+        check_method(method, [known[agent] for agent in agents])
     if args.random:
         from agents.evaluation import RandomAgent
 
@@ -152,6 +155,38 @@ def check_same_environment(players: Sequence[Any]) -> None:
                 f"{told(first.task)} is that of {first.name}, "
                 f"{told(player.task)} that of {player.name}"
             )
+
+
+def check_method(method: str, agents: Sequence[Any]) -> None:
+    """Raises ``UserError`` for agents of one name that differ by more than their seed.
+
+    And for an oracle that does not see the true state.
+    """
+    for agent in agents:
+        kind = agent.task.perception.kind
+        if method == "oracle" and kind != "state":
+            raise UserError(
+                f"an oracle sees the true state, but that of --oracle sees {kind}; "
+                "name one that train_agent.py --sees state has trained"
+            )
+
+    def settings(agent: Any) -> dict[str, Any]:
+        names = ("algo", "hyperparameters", "sensor_dropout", "steps")
+        seen = replace(agent.task.perception, encoder=None)
+        return {**{name: agent.manifest.get(name) for name in names}, "sight": seen}
+
+    first = settings(agents[0])
+    for name, value in first.items():
+        if any(settings(agent)[name] != value for agent in agents):
+            raise UserError(
+                f"agents called {method!r} differ by more than their seed, in their "
+                f"{name}: name them apart"
+            )
+    if len({agent.manifest["seed"] for agent in agents}) < len(agents):
+        raise UserError(
+            f"agents called {method!r} were trained from one seed, so they are no "
+            "sample of seeds: name them apart"
+        )
 
 
 def conditions_for(

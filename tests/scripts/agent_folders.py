@@ -20,6 +20,7 @@ def save_tiny(
     sees: Any = "raw",
     env: str = PENDULUM,
     env_kwargs: dict[str, Any] = SHORT,
+    steps: int = 0,
 ) -> None:
     """Save an untrained agent, another for each seed."""
     task = Task(env, env_kwargs, Perception(sees))
@@ -28,5 +29,5 @@ def save_tiny(
     )
     venv = make_vec_env(task, 1, seed)
     folder.mkdir(parents=True)
-    save_agent(folder, build(config, venv).policy, config, venv, {"steps": 0})
+    save_agent(folder, build(config, venv).policy, config, venv, {"steps": steps})
     venv.close()

@@ -37,6 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("agents")
     save_tiny(folder / "a", seed=0)
     save_tiny(folder / "b", seed=1)
+    save_tiny(folder / "again", seed=0)
+    save_tiny(folder / "further", seed=2, steps=8)
     save_tiny(folder / "state", sees="state")
     save_tiny(folder / "longer", env_kwargs={**SHORT, "max_episode_steps": 30})
     return folder
@@ -155,6 +157,12 @@ def test_mistakes_are_one_line(home: Path, tmp_path: Path) -> None:
     assert f"{PENDULUM} image_size=16 max_episode_steps=30 that of longer" in error
     assert "given 2 times" in refused(f"x={home}/a", f"x={home}/a")
     assert "no agents" in refused()
+    error = refused(home / "a", "--oracle", home / "b")
+    assert "an oracle sees the true state, but that of --oracle sees raw" in error
+    error = refused(f"x={home}/a", f"x={home}/again")
+    assert "'x' were trained from one seed" in error
+    error = refused(f"x={home}/a", f"x={home}/further")
+    assert "'x' differ by more than their seed, in their steps" in error
 
 
 def test_names_and_folders(evaluate_agent: ModuleType, tmp_path: Path) -> None:
