@@ -108,11 +108,15 @@ def overall(found: Measured) -> Finding:
 
 
 def lies(found: Measured) -> Finding:
+    # An agent of one sensor alone is not lied to by the others.
+    rows = [r for r in found.titles if not found.plan.rows[r].perception.sensors]
     severe = [name for name in found.group("corruption") if name.endswith("_3")]
     numbers, survived = [], False
     for name in [*severe, *found.group("blackout")]:
-        scores = {row: mean(found, row, [name]) for row in found.titles}
+        scores = {row: mean(found, row, [name]) for row in rows}
         known = {row: score for row, score in scores.items() if score is not None}
+        if not known:
+            return OPEN, ""
         best = max(known, key=lambda row: known[row])
         survived |= known[best] >= 0.9
         numbers.append(f"{name}: best {found.titles[best]} {known[best]:.2f}")
@@ -123,9 +127,10 @@ HYPOTHESES: dict[str, Callable[[Measured], Finding]] = {
     "H1: with all sensors Nexus is within 10 % of raw agents": complete,
     "H2: with a sensor gone Nexus keeps 70 % or more, raw 30 % or less": lost,
     "H3: in its worst case of a missing sensor Nexus is above MVAE, MMVAE and Nexus "
-    "without FPD (those that are compared here)": worst,
+    "without FPD and alignment (those that are compared here)": worst,
     "H4: raw trained under dropout is as good as Nexus on schedules like those of its "
     "training, and not better on others": schedules,
     "H4: Nexus trained under dropout is best over all conditions": overall,
-    "H5: nobody survives (score 0.9) blackouts or severe unannounced corruptions": lies,
+    "H5: nobody who sees all sensors survives (score 0.9) blackouts or severe "
+    "unannounced corruptions": lies,
 }

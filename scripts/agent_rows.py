@@ -74,7 +74,7 @@ OTHERS = {
         "raw, last reading for missing", Perception("raw", fill="hold"), like="raw"
     ),
     "nexus_fpd": AgentRow("Nexus, without alignment", encoder="nexus_fpd"),
-    "nexus_plain": AgentRow("Nexus, without FPD", encoder="nexus_plain"),
+    "nexus_plain": AgentRow("Nexus, without FPD and alignment", encoder="nexus_plain"),
     "mvae": AgentRow("MVAE", encoder="mvae"),
     "mmvae": AgentRow("MMVAE", encoder="mmvae"),
     "vae": AgentRow("multimodal VAE", encoder="vae"),

@@ -204,7 +204,7 @@ def test_the_worst_missing_sensor(world: World) -> None:
     world.write("nexus_plain", {"rest": 0.8, "no_sound": 0.1})
     assert world.verdict("worst") == (
         "confirmed",
-        "Nexus 0.60, MVAE 0.50, MMVAE 0.50, Nexus, without FPD 0.10",
+        "Nexus 0.60, MVAE 0.50, MMVAE 0.50, Nexus, without FPD and alignment 0.10",
     )
     world.write("mvae", {"rest": 0.7})
     assert world.verdict("worst")[0] == "not confirmed"
@@ -267,5 +267,8 @@ def test_nobody_survives(world: World) -> None:
         "confirmed",
         "lie_image_3: best raw, zeros for missing 0.80; blackout_5: best Nexus 0.85",
     )
+    # Who does not see the image is not lied to by it.
+    world.write("raw_sound", 1.0)
+    assert world.verdict("lies")[0] == "confirmed"
     world.write("nexus", {"rest": 0.95, "lie_image_3": 0.1})
     assert world.verdict("lies")[0] == "not confirmed"

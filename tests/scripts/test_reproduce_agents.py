@@ -148,12 +148,12 @@ def test_the_page_tells_of_every_agent(made: Path) -> None:
         "windows | blackout | corruption |"
     )
     assert tables[2] == "| true state | 1 | 1.00 |" + " – |" * 7
-    titles = ["raw, zeros for missing", "Nexus", "Nexus, without FPD"]
+    titles = ["raw, zeros for missing", "Nexus", "Nexus, without FPD and alignment"]
     for title in (*titles, "raw, last reading for missing"):
         assert any(line.startswith(f"| {title} | 1 | ") for line in tables)
         learned = any(line.startswith(f"| {title} | 512 | ") for line in tables)
         assert learned == (title in titles)  # what is like another did not learn
-    assert "Nexus is above MVAE, MMVAE and Nexus without FPD | open |" in page
+    assert "without FPD and alignment (those that are compared here) | open |" in page
     assert "saw 300 simulated observations" in page and "\n4 episodes a" not in page
     assert "](agents_tiny_returns.png)" in page
 
