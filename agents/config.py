@@ -28,7 +28,8 @@ class AgentConfig:
       only at the end. ``conditions``: those of evaluation, by name; by default
       everything and each sensor missing.
 
-    Raises ``UserError`` for numbers out of range, and presets that do not fit.
+    Raises ``UserError`` for numbers out of range, presets that do not fit, and sensor
+    dropout for an agent that sees no sensors.
     """
 
     task: Task
@@ -54,6 +55,11 @@ class AgentConfig:
                 )
         if not isinstance(self.n_envs, int) or self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {self.n_envs!r}")
+        if self.task.perception.kind == "state" and self.sensor_dropout != "none":
+            raise UserError(
+                f"sensor dropout {self.sensor_dropout!r} does nothing to an agent that "
+                "sees the true state; leave it out, or let the agent see sensors"
+            )
         kwargs = self.params.get("policy_kwargs", {})
         if not isinstance(kwargs, Mapping):
             raise UserError(

@@ -43,6 +43,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def clear(folder: Path) -> None:
     """Deletes what training writes and nothing else."""
+    if not folder.is_dir():
+        return
     for name in OWN:
         own = folder / name
         if own.is_dir():

@@ -102,7 +102,9 @@ def short_name(env: str, env_kwargs: Mapping[str, Any]) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Limits torch to ``threads``; 0 leaves its default."""
+    """Limits torch to ``threads``; 0 leaves its default. Raises ``UserError``."""
+    if threads < 0:
+        raise UserError(f"threads must be at least 0, got {threads}")
     import torch
 
     keep_freed_memory()

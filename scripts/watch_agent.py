@@ -95,6 +95,8 @@ def check(args: Args) -> None:
         check_count("--steps", args.steps, 1)
     if args.conditions and args.drop:
         raise UserError("give --conditions or --drop, not both")
+    if args.gif is not None and args.gif.suffix.lower() != ".gif":
+        raise UserError(f"--gif writes GIFs only: name a file.gif, not {args.gif}")
     if args.gif is not None and args.gif.exists() and not args.overwrite:
         raise UserError(f"{args.gif} exists; replace it with --overwrite")
 

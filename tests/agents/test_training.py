@@ -158,6 +158,8 @@ def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(UserError, match=r"no agent; choose|is a file"):
             train_agent(short_config(STATE), folder, overwrite=True)
+    with pytest.raises(UserError, match="cannot write"):
+        train_agent(short_config(STATE), folder / "agent", overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
             {"params": {"policy_kwargs": {"features_extractor_class": "big"}}},
             "unknown extractor 'big'",
         ),
-        ({"sensor_dropout": "sometimes"}, "cannot read sensor dropout"),
+        ({"sensor_dropout": "episode:0.3"}, "does nothing to an agent that sees the"),
         ({"conditions": ("no_smell",)}, "unknown condition 'no_smell'"),
     ],
 )

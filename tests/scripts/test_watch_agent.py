@@ -84,3 +84,5 @@ def test_mistakes_are_one_line(home: Path, tmp_path: Path) -> None:
     assert "no agent at" in refused(tmp_path)
     assert "--episodes must be" in refused(agent, "--episodes", "0")
     assert "--steps must be" in refused(agent, "--steps", "0")
+    assert "GIFs only" in error_line(watch(tmp_path, agent, "--gif", "out.mp4"))
+    assert "threads must be at least 0" in refused(agent, "--threads", "-1")
