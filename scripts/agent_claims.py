@@ -93,7 +93,11 @@ def schedules(found: Measured) -> Finding:
     right = abs(seen["nexus"] - seen["raw_dropout"]) <= 0.1 and (
         unseen["nexus"] >= unseen["raw_dropout"]
     )
-    return judged(right), f"seen: {told(found, seen)}; others: {told(found, unseen)}"
+    numbers = [f"seen: {told(found, seen)}", f"others: {told(found, unseen)}"]
+    for group in UNSEEN:
+        part = scores_of(found, rows, found.group(group))
+        numbers += [f"{group} alone: {told(found, part)}"] if part else []
+    return judged(right), "; ".join(numbers)
 
 
 def overall(found: Measured) -> Finding:

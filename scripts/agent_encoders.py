@@ -59,10 +59,8 @@ def train_bottoms(
     together = [name for name in names if name not in experiment.alone]
     parts = {"bottoms": (dataset.select(together), config)}
     for name, epochs in experiment.alone.items():
-        part = dataset.select([name])
-        rows, _ = part.distinct(name)
-        part = replace(part, train={name: part.train[name][rows]})
-        parts[f"bottom_{name}"] = part, replace(config, epochs=epochs)
+        once = dataset.once(name)
+        parts[f"bottom_{name}"] = once, replace(config, epochs=epochs)
     found: dict[str, MultimodalVAE] = {}
     for part_name, (part, how) in parts.items():
         folder = encoder_folder(runs, part_name, seed)

@@ -89,7 +89,8 @@ def read_measured(folder: Path, plan: Experiment) -> Measured:
     """The runs in ``folder``, in the order of ``plan``.
 
     Raises ``UserError`` without random and oracle, for agents that the experiment does
-    not have, and for runs that do not compare.
+    not have, and for runs that do not compare: of one row they differ by their seed
+    alone.
     """
     found = {p.stem: read_json(p, "run") for p in folder.glob("*.json")}
     order = {row: place for place, row in enumerate([*plan.rows, RANDOM])}
@@ -110,11 +111,25 @@ def read_measured(folder: Path, plan: Experiment) -> Measured:
     for row in (RANDOM, ORACLE):
         if row not in runs:
             raise UserError(f"no page without {row}, which scores need, in {folder}")
+    for row, several in runs.items():
+        check_alike(row, several)
     evaluation = replace(
         Evaluation.join(parts), methods=methods, random=RANDOM, oracle=ORACLE
     )
     titles = {row: plan.rows[row].title for row in runs if row != RANDOM}
     return Measured(plan, evaluation, runs, titles)
+
+
+def check_alike(row: str, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ``UserError`` unless the runs of a row differ by their seed alone."""
+    for name in ("algo", "steps", "sensor_dropout", "hyperparameters"):
+        one = runs[0].get(name)
+        for run in runs:
+            if run.get(name) != one:
+                raise UserError(
+                    f"runs of {row} do not compare: {name} is {one!r} in one and "
+                    f"{run[name]!r} in that of seed {run['seed']}; make it again"
+                )
 
 
 def expand(agent: str, run: Mapping[str, Any]) -> list[dict[str, Any]]:

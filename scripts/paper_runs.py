@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.presets import PRESETS, Preset
+from nexus_rl.presets import ALONE, PRESETS, Preset
 
 if TYPE_CHECKING:
     from nexus_rl.cmi.experiment import Run
@@ -116,7 +116,7 @@ def table3(args: Args) -> list[Run]:
     from nexus_rl.cmi.experiment import Run
 
     name = name_of(args)
-    sound = replace(PRESETS["paper_sound"].train, epochs=args.sound_epochs)
+    sound = replace(ALONE, epochs=args.sound_epochs)
     return [
         Run(row, name, seed, args.epochs, preset, {"sound": sound})
         for seed in range(args.seeds)

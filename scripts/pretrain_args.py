@@ -3,9 +3,9 @@ is gone on with."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
@@ -13,7 +13,7 @@ from nexus_rl import cli
 from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json
-from nexus_rl.presets import PRESETS, TopConfig, default_preset
+from nexus_rl.presets import ALONE, PRESETS, TopConfig, default_preset
 
 PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
 
@@ -45,6 +45,9 @@ class Args:
     an environment where simulated data are kept, otherwise runs/data."""
     rows: int = 20_000
     """Observations to simulate in an environment."""
+    alone_epochs: int = 0
+    """Epochs in which bottoms that the preset names, mhd's sound, learn beforehand
+    from each distinct reading once, to be frozen; 0: they learn with the others."""
     threads: int = 0
     """CPU threads; 0: as many as there are cores. 1 for environments unless given:
     their models are small, and threads that wait for a busy core cost more."""
@@ -70,6 +73,7 @@ class Args:
             "preset": self.preset,
             "from": str(self.from_) if self.from_ else None,
             "rows": self.rows,
+            "alone_epochs": self.alone_epochs,
             "model": asdict(self.model),
             "top": asdict(self.top),
         }
@@ -79,10 +83,35 @@ class Args:
         where = str(self.data_dir.resolve()) if self.data_dir else None
         return {**self.fixed, "data_dir": where, "settings": asdict(self.train)}
 
+    @property
+    def parts(self) -> list[Part]:
+        """What is trained, one after the other; the last is the whole."""
+        train, parts = self.train, []
+        if self.alone_epochs:
+            same = {name: getattr(train, name) for name in ("seed", "device", "bf16")}
+            config = replace(ALONE, epochs=self.alone_epochs, **same)
+            for name in PRESETS[self.preset].alone:
+                parts.append(Part(part_of(self.folder, name), config, name))
+        if self.top.top_epochs:
+            bottom, train = self.top.stages(train)
+            parts.append(Part(part_of(self.folder, BOTTOMS), bottom))
+        return [*parts, Part(self.folder, train)]
 
-def bottoms_of(folder: Path) -> Path:
-    """Where the bottoms of a run in two stages are trained."""
-    return folder.with_name(f"{folder.name}_bottoms")
+
+class Part(NamedTuple):
+    """A stage of a run, or the modality ``alone`` before: where, and how trained."""
+
+    folder: Path
+    config: TrainConfig
+    alone: str = ""
+
+
+BOTTOMS = "bottoms"
+
+
+def part_of(folder: Path, name: str) -> Path:
+    """Where a part of the run in ``folder`` is trained."""
+    return folder.with_name(f"{folder.name}_{name}")
 
 
 def threads_for(env: str | None) -> int:
@@ -91,7 +120,7 @@ def threads_for(env: str | None) -> int:
 
 def parse(argv: list[str], description: str | None = None) -> Args:
     """The arguments in ``argv``, with the defaults of the preset that they choose."""
-    chosen = ["preset", "resume", "env", "dataset", "model", "levels"]
+    chosen = ["preset", "resume", "env", "dataset", "model", "levels", "from"]
     first = cli.given(chosen, argv)
     if "resume" in first:
         return parse_resumed(argv, description, Path(first["resume"]))
@@ -107,19 +136,36 @@ def parse(argv: list[str], description: str | None = None) -> Args:
         model=model,
         train=preset.train,
         top=TopConfig() if one_level else preset.top,
+        alone_epochs=0 if one_level or "from" in first else preset.alone_epochs,
     )
     args: Args = tyro.cli(Args, description=description, args=argv, default=default)
+    check(args)
+    return args
+
+
+def check(args: Args) -> None:
+    """Raises ``UserError`` if options of a new run do not go together."""
     args.model.check_used()
+    top = args.train.stage == "top"
     if args.dataset and (args.env or args.env_kwargs):
         raise UserError("give --env or --dataset, not both; --env-kwargs are for --env")
     if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
         raise UserError(
-            f"preset {name} trains both stages itself: for one stage alone add "
+            f"preset {args.preset} trains both stages itself: for one stage alone add "
             "--top-epochs 0"
         )
-    if args.from_ is not None and args.train.stage != "top":
+    if args.from_ is not None and not top:
         raise UserError("--from is for --stage top: it fixes the bottom level")
-    return args
+    if args.from_ is None and top:
+        raise UserError("--stage top needs the model with the bottoms: --from FOLDER")
+    if args.alone_epochs < 0:
+        raise UserError(f"--alone-epochs must not be negative, got {args.alone_epochs}")
+    if args.alone_epochs and (top or args.model.levels == 1):
+        raise UserError("--alone-epochs trains bottoms: it is not for top or one level")
+    if args.alone_epochs and not PRESETS[args.preset].alone:
+        raise UserError(
+            f"--alone-epochs: preset {args.preset} names no bottom to train beforehand"
+        )
 
 
 def parse_resumed(argv: list[str], description: str | None, folder: Path) -> Args:
@@ -152,19 +198,18 @@ def parse_resumed(argv: list[str], description: str | None, folder: Path) -> Arg
 
 def saved_args(folder: Path) -> Args:
     """The arguments that the run in ``folder`` was started with."""
-    begun = bottoms_of(folder) / "run.json"
-    path = folder / "run.json"
+    alone = {name for preset in PRESETS.values() for name in preset.alone}
+    own = folder / "run.json"
+    others = [part_of(folder, name) / "run.json" for name in (BOTTOMS, *sorted(alone))]
     run = read_json(
-        path if path.exists() or not begun.exists() else begun, "training run"
+        next((path for path in [own, *others] if path.exists()), own), "training run"
     )
     if "settings" not in run:
         raise UserError(f"the run in {folder} was not started by this script")
-    top = TopConfig(**run["top"])
-    if top.top_epochs and path.exists() and run["train"]["stage"] == "bottom":
-        whole = folder.with_name(folder.name.removesuffix("_bottoms"))
-        raise UserError(
-            f"{folder} holds the bottoms of a run: go on with --resume {whole}"
-        )
+    stage, asked = run["train"]["stage"], run["settings"]["stage"]
+    if own.exists() and stage == "bottom" != asked:
+        whole = folder.with_name(folder.name.rpartition("_")[0])
+        raise UserError(f"{folder} holds bottoms of a run: go on with --resume {whole}")
     return Args(
         env=run["env"],
         env_kwargs=run.get("env_kwargs", {}),
@@ -176,6 +221,7 @@ def saved_args(folder: Path) -> Args:
         rows=run["rows"],
         threads=threads_for(run["env"]),
         model=ModelConfig(**run["model"]),
-        train=TrainConfig(**run["settings" if top.top_epochs else "train"]),
-        top=top,
+        alone_epochs=run.get("alone_epochs", 0),
+        train=TrainConfig(**run["train" if stage == asked else "settings"]),
+        top=TopConfig(**run["top"]),
     )

@@ -14,15 +14,14 @@ Several processes: torchrun --nproc-per-node 2 scripts/pretrain_nexus.py ...
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrain_args import PENDULUM, Args, bottoms_of, parse
+from pretrain_args import PENDULUM, Args, Part, parse
 
 from nexus_rl import cli
-from nexus_rl.config import TrainConfig
-from nexus_rl.errors import UserError
 from nexus_rl.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ def main() -> int:
     print("loading torch and the data ...", flush=True)
     # After parsing, so that --help and mistakes answer at once.
     from nexus_rl.distributed import rank, wait_for_all
-    from nexus_rl.models.files import load_model
     from nexus_rl.run_folder import RunFolder
 
     cli.use_threads(args.threads)
@@ -45,21 +43,9 @@ def main() -> int:
     wait_for_all()  # the data are simulated once
     if rank() != 0:
         dataset = load_data(args)
-    if args.top.top_epochs == 0:
-        started = args.resume is not None and (args.folder / "training.pt").exists()
-        source = load_model(args.from_) if args.from_ and not started else None
-        finished = train_stage(args, dataset, args.train, args.folder, source)
-    else:
-        bottom, top = args.top.stages(args.train)
-        below = bottoms_of(args.folder)
-        if rank() == 0 and args.resume is None:
-            start_stages(args, below)
-        wait_for_all()
-        finished = train_stage(args, dataset, bottom, below)
-        if finished:
-            wait_for_all()  # until the first process has written the bottoms
-            source = load_model(below)
-            finished = train_stage(args, dataset, top, args.folder, source)
+    if len(args.parts) > 1 and rank() == 0 and args.resume is None:
+        make_way(args)
+    finished = train_parts(args, dataset)
     if rank() != 0:
         return 0
     if not finished:
@@ -76,36 +62,56 @@ def main() -> int:
     return 0
 
 
-def start_stages(args: Args, below: Path) -> None:
-    """Makes way for a new run in two stages; refuses if there is another."""
+def make_way(args: Args) -> None:
+    """For a new run in several parts; refuses if there is another."""
     from nexus_rl.run_folder import RunFolder
 
-    folders = [RunFolder(folder) for folder in (below, args.folder)]
+    folders = [RunFolder(part.folder) for part in args.parts]
     for folder in folders:
         folder.check_free(args.overwrite, whole=args.folder)
     for folder in folders:
         folder.clear()
 
 
-def train_stage(
-    args: Args,
-    dataset: Dataset,
-    config: TrainConfig,
-    folder: Path,
-    bottoms: MultimodalVAE | None = None,
+def train_parts(args: Args, dataset: Dataset) -> bool:
+    """Trains each part on those before it; False if it was interrupted."""
+    from nexus_rl.distributed import wait_for_all
+    from nexus_rl.models.files import load_model
+
+    sources: dict[str, MultimodalVAE] = {}
+
+    def found(folder: Path) -> None:
+        source = load_model(folder)
+        sources.update(dict.fromkeys((m.name for m in source.modalities), source))
+
+    if args.from_ and not (args.resume and (args.folder / "training.pt").exists()):
+        found(args.from_)
+    for part in args.parts:
+        data, on = (dataset.once(part.alone), {}) if part.alone else (dataset, sources)
+        if not train_part(args, data, part, on):
+            return False
+        if part.folder != args.folder:
+            wait_for_all()  # until the first process has written it
+            found(part.folder / "best" if part.alone else part.folder)
+    return True
+
+
+def train_part(
+    args: Args, dataset: Dataset, part: Part, sources: Mapping[str, MultimodalVAE]
 ) -> bool:
-    """Trains in ``folder``, or goes on there; False if it was interrupted."""
+    """Trains in the part's folder, or goes on there; False if it was interrupted."""
     from tqdm import tqdm
 
     from nexus_rl.distributed import wait_for_all
     from nexus_rl.training import train
 
+    folder = part.folder
     resume = args.resume is not None and (folder / "run.json").exists()
     wait_for_all()  # before the first process makes the folder
     result = train(
-        build(args, dataset, config, folder if resume else None, bottoms),
+        build(args, dataset, part, resume, sources),
         dataset,
-        config,
+        part.config,
         out=folder,
         resume=resume,
         overwrite=args.overwrite,
@@ -142,23 +148,21 @@ def load_data(args: Args) -> Dataset:
 def build(
     args: Args,
     dataset: Dataset,
-    config: TrainConfig,
-    begun: Path | None,
-    bottoms: MultimodalVAE | None,
+    part: Part,
+    resume: bool,
+    sources: Mapping[str, MultimodalVAE],
 ) -> MultimodalVAE:
+    """The model of a part, on the bottoms of ``sources``, or as it was left."""
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
 
-    if begun is not None and (begun / "training.pt").exists():
-        return load_model(begun)
+    if resume and (part.folder / "training.pt").exists():
+        return load_model(part.folder)
     options = asdict(args.model)
     name = options.pop("model")
-    model = make_model(name, dataset.modalities, seed=config.seed, **options)
-    if config.stage == "top" and bottoms is None:
-        raise UserError("--stage top needs the model with the bottoms: --from FOLDER")
-    if bottoms is not None:
-        for modality in dataset.modalities:
-            model.freeze_bottom(modality.name, bottoms)
+    model = make_model(name, dataset.modalities, seed=part.config.seed, **options)
+    for modality, source in sources.items():
+        model.freeze_bottom(modality, source)
     return model
 
 

@@ -198,7 +198,8 @@ def make_agent(run: AgentRun, args: Args) -> None:
 def train(run: AgentRun, folder: Path, args: Args) -> None:
     """Trains an agent in ``folder`` unless that is finished; goes on with a begun one.
 
-    Raises ``KeyboardInterrupt`` when it was interrupted and saved.
+    Raises ``KeyboardInterrupt`` when it was interrupted and saved, and ``UserError`` if
+    ``folder`` has an agent that was trained otherwise.
     """
     from agent_encoders import encoder_folder
 
@@ -210,10 +211,17 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
     config, show = args.plan.config(run.row, run.seed, seen), args.jobs == 1
     if not (folder / "agent.json").exists():  # nothing to go on from
         done = train_agent(config, folder, overwrite=True, progress=show)
-    elif read_manifest(folder)["steps"] < config.steps:
-        done = resume_agent(folder, progress=show)
     else:
-        return
+        manifest = read_manifest(folder)
+        for name in ("algo", "seed", "sensor_dropout", "hyperparameters"):
+            if manifest[name] != getattr(config, name):
+                raise UserError(
+                    f"the agent in {folder} was trained otherwise, its {name} was "
+                    f"{manifest[name]!r}: delete it, or choose other --runs"
+                )
+        if manifest["steps"] >= config.steps:
+            return
+        done = resume_agent(folder, progress=show)
     if done.interrupted:
         raise KeyboardInterrupt
 

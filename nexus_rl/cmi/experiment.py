@@ -118,9 +118,7 @@ def train_alone(
     loss are taken, as in the released code.
     """
     config = replace(run.alone[name], seed=run.seed, device=device)
-    part = dataset.select([name])
-    first, _ = part.distinct(name)
-    part = replace(part, train={name: part.train[name][first]})
+    part = dataset.once(name)
     model = make_model("nexus", run_modalities(run, part), seed=run.seed)
     own = folder / "alone" / run.bottom(name)
     _trained(model, part, config, own, progress)

@@ -120,6 +120,15 @@ class Dataset:
         """
         return distinct_rows(self.train[name])
 
+    def once(self, name: str) -> Dataset:
+        """Modality ``name`` alone, with each distinct training row once.
+
+        Raises ``UserError`` for an unknown name.
+        """
+        part = self.select([name])
+        first, _ = part.distinct(name)
+        return replace(part, train={name: part.train[name][first]})
+
 
 def distinct_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """``Dataset.distinct`` for any rows (N, ...)."""
