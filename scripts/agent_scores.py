@@ -128,7 +128,7 @@ def check_alike(row: str, runs: Sequence[Mapping[str, Any]]) -> None:
             if run.get(name) != one:
                 raise UserError(
                     f"runs of {row} do not compare: {name} is {one!r} in one and "
-                    f"{run[name]!r} in that of seed {run['seed']}; make it again"
+                    f"{run.get(name)!r} in that of seed {run['seed']}; make it again"
                 )
 
 
