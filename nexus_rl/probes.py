@@ -6,7 +6,7 @@ asks whether a partial latent lands where the full one does, as a policy needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,40 +88,51 @@ def latents(
     return torch.cat(parts)
 
 
+def beside(z: Tensor, batch: Mapping[str, Tensor], append: Sequence[str]) -> Tensor:
+    """Latents (N, L), then the sensors ``append`` as they are, flat: (N, L + ...)."""
+    return torch.cat([z, *(batch[name].flatten(1).float() for name in append)], 1)
+
+
 def probe(
     model: MultimodalVAE,
     train: tuple[Mapping[str, Tensor], Tensor],
     test: tuple[Mapping[str, Tensor], Tensor],
     *,
+    append: Sequence[str] = (),
+    absent: Collection[str] = (),
     seed: int = 0,
     epochs: int = 60,
 ) -> list[ProbeRow]:
     """R2 on ``test`` of probes fitted on ``train`` with all sensors, a row a subset.
 
-    ``train`` and ``test`` are (observations by name, state (N, S)). Raises
-    ``UserError`` if a state variable is constant or not finite.
+    ``train`` and ``test`` are (observations by name, state (N, S)). Probes see the
+    sensors ``append`` beside the latent, in every subset. Modalities of the model that
+    are ``absent`` from the observations are in none. Raises ``UserError`` if a state
+    variable is constant or not finite.
     """
-    names = [modality.name for modality in model.modalities]
+    names = [m.name for m in model.modalities if m.name not in absent]
     full, state = latents(model, train[0], names), train[1].float()
     truth = test[1].float()
     if not (truth.isfinite().all() and state.isfinite().all()):
         raise UserError("the true state holds NaN or infinity; mend info['state']")
     if (truth.var(0) == 0).any() or (state.var(0) == 0).any():
         raise UserError("a state variable is constant: it has no R2; leave it out")
-    decode = StateDecoder(full, state, seed=seed, epochs=epochs)
+    seen = beside(full, train[0], append)
+    decode = StateDecoder(seen, state, seed=seed, epochs=epochs)
     scale, target = decode.scale, decode.target
-    linear = _fit_ridge(scale(full), target(state))
+    linear = _fit_ridge(scale(seen), target(state))
     reference = latents(model, test[0], names)
     spread = (reference - reference.mean(0)).square().sum(1).mean().sqrt()
     rows = []
     for given in subsets(names):
         z = latents(model, test[0], given)
         gap = (z - reference).square().sum(1).mean().sqrt()
+        seen = beside(z, test[0], append)
         rows.append(
             ProbeRow(
                 given,
-                r_squared(decode(z), truth),
-                r_squared(target.back(_ones(scale(z)) @ linear), truth),
+                r_squared(decode(seen), truth),
+                r_squared(target.back(_ones(scale(seen)) @ linear), truth),
                 float(gap / spread),
             )
         )

@@ -1,6 +1,8 @@
 """Measure what z_sigma knows of an environment's true state, for every subset.
 
     python scripts/evaluate_encoder.py --model runs/multimodal_pendulum
+    python scripts/evaluate_encoder.py --model runs/mhd --env nexus_rl/DigitDial-v0 \\
+        --env-kwargs split=test --append position --absent label
 
 Probes are fitted with all sensors and applied with some missing. Writes probe.json,
 and a table and a plot made from it. Several models make one page, with the spread
@@ -9,6 +11,7 @@ over them (for instance seeds).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -32,6 +35,10 @@ class Args:
     env_kwargs: cli.EnvKwargs = field(default_factory=dict)
     """Arguments of the environment, such as enemies=2; those of the model's training
     if neither these nor --env are given."""
+    append: tuple[str, ...] = ()
+    """Sensors that probes see beside the latent; the model need not know them."""
+    absent: tuple[str, ...] = ()
+    """Modalities of the model that the environment never shows."""
     rows: int = 20_000
     """Observations to simulate; a fifth of them is the test set."""
     seed: int = 1000
@@ -53,16 +60,18 @@ def main() -> None:
 
     with opened(env_id, env_kwargs) as recorded:
         env = recorded.env
-        loaded = [load(folder, env, args.device) for folder in args.model]
+        differ = {"append": args.append, "absent": args.absent}
+        loaded = [load(folder, env, args.device, **differ) for folder in args.model]
         train, test = samples(env, args.rows, args.seed)
         names = state_names(env, train[1].shape[1])
     models = [
-        evaluate(folder, model, train, test, args.seed)
+        evaluate(folder, model, train, test, seed=args.seed, **differ)
         for folder, model in zip(args.model, loaded, strict=True)
     ]
     result = {
         "env": env_id,
         "env_kwargs": env_kwargs,
+        **differ,
         "state": names,
         "rows": args.rows,
         "seed": args.seed,
@@ -94,8 +103,14 @@ def state_names(env: Any, size: int) -> list[str]:
     return list(names) if len(names) == size else [f"state {k}" for k in range(size)]
 
 
-def load(folder: Path, env: Any, device: str) -> Any:
-    """The model in ``folder``, if it fits the environment."""
+def load(
+    folder: Path,
+    env: Any,
+    device: str,
+    append: Sequence[str] = (),
+    absent: Sequence[str] = (),
+) -> Any:
+    """The model in ``folder``, if it fits the environment, but for what is named."""
     from nexus_rl.formats import sensor_formats
     from nexus_rl.models.files import load_model
     from nexus_rl.spaces import check_fit
@@ -107,17 +122,18 @@ def load(folder: Path, env: Any, device: str) -> Any:
             "folder of the whole run"
         )
     model = load_model(folder, device=device)
-    check_fit(model, env.observation_space, sensor_formats(env))
+    space, formats = env.observation_space, sensor_formats(env)
+    check_fit(model, space, formats, append=append, absent=absent)
     return model
 
 
 def evaluate(
-    folder: Path, model: Any, train: Any, test: Any, seed: int
+    folder: Path, model: Any, train: Any, test: Any, **options: Any
 ) -> dict[str, Any]:
     """Probe results of one model."""
     from nexus_rl.probes import probe
 
-    rows = probe(model, train, test, seed=seed)
+    rows = probe(model, train, test, **options)
     config = read_json(folder / "config.json", "model description")["model"]
     return {"config": config, "rows": [asdict(row) for row in rows]}
 
@@ -151,9 +167,10 @@ def table(result: dict[str, Any]) -> str:
     said = ", ".join(f"{k} {value}" for k, value in config.items() if value is not None)
     env = " ".join([result["env"], *cli.show_kwargs(result["env_kwargs"])])
     over = f"; mean (worst) over {count} models" if count > 1 else ""
+    beside = f", which see {', '.join(result['append'])} too" * bool(result["append"])
     lines = [
-        f"R2 of the state of {env}, probes fitted with all sensors{over}. distance: of "
-        "z(subset) from z(all), in spreads of z.",
+        f"R2 of the state of {env}, probes fitted with all sensors{beside}{over}. "
+        "distance: of z(subset) from z(all), in spreads of z.",
         "",
         "| given |"
         + "".join(f" {name} |" for name in result["state"])

@@ -12,7 +12,7 @@ of its return is lost by perception. Writes tables, plots and all episodes.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,13 @@ class Args:
     blackout, corruption, or all. The condition "everything" is always measured."""
     episodes: int = 50
     """Episodes a condition."""
+    env_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Changes to the arguments of the environment where agents are measured, such as
+    split=test; probes are fitted where the agent learned."""
+    append: tuple[str, ...] = ()
+    """Sensors that are seen beside the latent; the encoders need not know them."""
+    absent: tuple[str, ...] = ()
+    """Modalities of the encoders that the environment never shows."""
     rows: int = 20_000
     """Observations to simulate; probes are fitted on four fifths of them."""
     seed: int = 1000
@@ -83,7 +90,7 @@ def main() -> None:
     from agents.evaluation import check_numbers
 
     check_numbers(args.episodes, (args.seed,), args.n_envs)
-    oracle = replace(load_agent(args.oracle), name="oracle")
+    oracle = replace(load_agent(args.oracle, args.env_kwargs), name="oracle")
     if oracle.task.perception.kind != "state":
         raise UserError(
             f"{args.oracle} sees {oracle.task.perception.kind}, not the true state; "
@@ -111,21 +118,25 @@ def see_through(
     args: Args, methods: list[tuple[str, Path]], oracle: Agent
 ) -> dict[str, list[Transferred]]:
     """The agent with the eyes of each encoder, by method."""
-    from agents import Perception
+    from agents import Perception, Task
     from nexus_rl.data.rollouts import opened
-    from nexus_rl.probes import StateDecoder, latents, samples
+    from nexus_rl.probes import StateDecoder, beside, latents, samples
 
-    task = replace(oracle.task, perception=Perception())
-    with opened(task.env, dict(task.env_kwargs)) as recorded:
-        models = [load(folder, recorded.env, "cpu") for _, folder in methods]
-        (readings, state), _ = samples(recorded.env, args.rows, args.seed)
+    differ = {"append": args.append, "absent": args.absent}
+    task = replace(oracle.task, perception=Perception(**differ))
+    learned = Task.from_json(oracle.manifest["task"])
+    with opened(learned.env, dict(learned.env_kwargs)) as recorded:
+        env = recorded.env
+        models = [load(folder, env, "cpu", **differ) for _, folder in methods]
+        (readings, state), _ = samples(env, args.rows, args.seed)
     counts = Counter(name for name, _ in methods)
     players: dict[str, list[Transferred]] = {name: [] for name in counts}
     for (method, _), model in zip(methods, models, strict=True):
         several = players[method]
         name = f"{method}_{len(several) + 1}" if counts[method] > 1 else method
-        z = latents(model, readings, [each.name for each in model.modalities])
-        decode = StateDecoder(z, state.float(), seed=args.seed)
+        given = [m.name for m in model.modalities if m.name not in args.absent]
+        seen = beside(latents(model, readings, given), readings, args.append)
+        decode = StateDecoder(seen, state.float(), seed=args.seed)
         several.append(Transferred(name, task, model, decode, oracle))
     return players
 

@@ -13,11 +13,13 @@ from typing import Any
 import gymnasium as gym
 import pytest
 import torch
+from dial_world import write_mhd
 from matplotlib.figure import Figure
 from script_runs import PENDULUM, error_line, evaluate_encoder, load_script
 
-from nexus_rl import load_model, make_model
+from nexus_rl import cli, load_model, make_model
 from nexus_rl.data.rollouts import gather
+from nexus_rl.modality import PAPER
 from nexus_rl.probes import probe, samples
 from nexus_rl.spaces import modalities_from_env
 
@@ -214,6 +216,27 @@ def published(tmp_path: Path, staged: Path) -> Path:
         told["env_kwargs"] = {"published": True}
         path.write_text(json.dumps(told))
     return tmp_path / "run"
+
+
+def test_a_model_of_other_modalities_beside_a_sensor(tmp_path: Path) -> None:
+    kwargs = {"folder": write_mhd(tmp_path / "data")}
+    model = make_model("nexus", [*PAPER.values()], width=16, latent_dim=4, seed=1)
+    model.save_pretrained(tmp_path / "model")
+    dial = ["--model", "model", "--out", "found", "--env", "nexus_rl/DigitDial-v0"]
+    dial += ["--env-kwargs", *cli.show_kwargs(kwargs)]
+    error = error_line(evaluate_encoder(tmp_path, *OPTIONS, *dial))
+    assert "the model does not fit the environment" in error
+    differ = ["--append", "position", "--absent", "label"]
+    done = evaluate_encoder(tmp_path, *OPTIONS, *dial, *differ)
+    assert done.code == 0, done.said
+    assert "probes fitted with all sensors, which see position too. dist" in done.said
+    (told,) = read(tmp_path / "found")["models"]
+    assert len(told["rows"]) == 7 and told["rows"][-1]["distance"] == 0
+    for row in told["rows"]:
+        assert "label" not in row["given"] and "position" not in row["given"]
+        # The pointer, whatever is missing; the untrained latent shifts a little.
+        assert min(row["ridge_r2"][2:]) > 0.5
+    assert min(told["rows"][-1]["ridge_r2"][2:]) > 0.95
 
 
 @pytest.mark.parametrize(

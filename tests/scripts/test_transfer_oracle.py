@@ -9,14 +9,17 @@ import gymnasium as gym
 import pytest
 import torch
 from agent_folders import PENDULUM, save_tiny
+from dial_world import write_mhd
 from script_runs import SCRIPTS, Finished, Script, error_line, from_shell
 
 from agents import RandomAgent, evaluate_subsets, load_agent
 from agents.evaluation import episode_seed
 from agents.report import read
 from nexus_rl import load_model, make_model
+from nexus_rl.modality import PAPER
 from nexus_rl.probes import StateDecoder, latents, samples
 
+DIAL = "nexus_rl/DigitDial-v0"
 SHORT = {"max_episode_steps": 20}
 OPTIONS = ["--rows", "300", "--episodes", "2", "--conditions", "missing", "blackout_5"]
 
@@ -86,6 +89,21 @@ def test_the_agent_acts_on_the_decoded_state(home: Path, condition: str) -> None
         if (row["agent"], row["condition"]) == ("one", condition)
     )
     assert total == pytest.approx(row["return"], abs=1e-2)
+
+
+def test_the_agent_of_a_dial_sees_the_pointer_besides(tmp_path: Path) -> None:
+    kwargs = {"folder": write_mhd(tmp_path / "data"), "max_episode_steps": 5}
+    save_tiny(tmp_path / "state", sees="state", env=DIAL, env_kwargs=kwargs)
+    model = make_model("nexus", [*PAPER.values()], width=16, latent_dim=4, seed=1)
+    model.save_pretrained(tmp_path / "model")
+    options = ["--rows", "300", "--episodes", "1", "--conditions", "no_image"]
+    options += ["--append", "position", "--absent", "label", "--out", "found"]
+    options += ["--env-kwargs", "split=test"]
+    done = transfer(tmp_path, "state", "--model", "model", *options)
+    assert done.code == 0, done.said
+    found = read(tmp_path / "found")
+    assert found.env_kwargs == {**kwargs, "split": "test"}
+    assert {row["agent"] for row in found.rows} == {"model", "oracle", "random"}
 
 
 def test_results_are_replaced_only_if_asked(home: Path, tmp_path: Path) -> None:
