@@ -74,8 +74,10 @@ def data_text(found: Measured) -> str:
     kwargs = found.evaluation.env_kwargs
     if "data" not in kwargs:
         return (
-            f"Frozen encoders saw {found.plan.encoder_rows:,} simulated observations "
-            "and neither rewards nor labels."
+            f"Frozen encoders saw {found.plan.encoder_rows:,} simulated observations, "
+            "which steps do not count: of random actions, and half of them of drawn "
+            "states where the environment draws some. They saw neither rewards nor "
+            "labels."
         )
     return (
         f"Frozen encoders saw the training split of {kwargs['data']}, with its labels, "

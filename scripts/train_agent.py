@@ -92,7 +92,8 @@ class Args:
     overwrite: bool = False
     """Replace the agent that --out holds."""
     resume: Path | None = None
-    """Folder of an agent to go on training; --steps may be raised."""
+    """Folder of an agent to go on training; --steps may be raised. Unpickles what is
+    in its training/: resume only what you trust."""
     threads: int = 1
     """CPU threads of torch; more are slower on networks this small."""
 
