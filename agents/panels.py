@@ -118,7 +118,9 @@ def _reading(reading: NDArray[Any], box: spaces.Box, tile: int) -> Image.Image:
     inside = (reading - np.where(bounded, low, 0.0)) / np.where(span > 0, span, 1.0)
     values = np.clip(np.where(bounded, inside, free), 0, 1)
     if reading.ndim in (2, 3) and reading.dtype == np.uint8:
-        grey = values if values.ndim == 2 else values[-1]
+        # The smallest axis counts the frames, as it does for Stable-Baselines3.
+        frames = int(np.argmin(values.shape))
+        grey = values if values.ndim == 2 else values.take(-1, frames)
         picture = Image.fromarray((255 * grey).astype(np.uint8), "L")
         return picture.resize((tile, tile), Image.Resampling.BOX).convert("RGB")
     return _bars(values.ravel(), tile)

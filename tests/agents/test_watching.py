@@ -144,6 +144,14 @@ def test_an_image_shows_its_last_frame() -> None:
     assert (left == 255).all()
 
 
+def test_the_frames_of_an_image_may_come_last() -> None:
+    readings = dict(sight().readings)
+    readings["image"] = np.moveaxis(readings["image"], 0, -1)
+    boxes = {**BOXES, "image": spaces.Box(0, 255, (16, 16, 2), np.uint8)}
+    turned = draw([sight(readings=readings)], boxes, 240)
+    np.testing.assert_array_equal(pixels(turned), pixels(draw([sight()], BOXES, 240)))
+
+
 def test_panels_stand_side_by_side() -> None:
     one, other = sight(), sight(title="other", step=9)
     both = pixels(draw([one, other], BOXES, 200))
