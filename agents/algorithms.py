@@ -106,9 +106,8 @@ def rebuild_policy(
     kwargs = _resolved(description["kwargs"])
     if description["use_sde"]:
         kwargs["use_sde"] = True
-    policy: BasePolicy = aliases[description["policy"]](
-        observations, actions, lambda _: 0.0, **kwargs
-    )
+    named = choose(description["policy"], aliases, f"policy of {description['algo']}")
+    policy: BasePolicy = named(observations, actions, lambda _: 0.0, **kwargs)
     return policy
 
 

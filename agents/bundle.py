@@ -40,7 +40,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 LIBRARIES = ("nexus_rl", "stable-baselines3", "torch", "gymnasium")
 ENCODER = "encoder"
-_NEEDED = ("task", "policy", "interface", "files")  # to let an agent act
+POLICY = "policy.safetensors"
+ENCODER_FILES = (f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors")
+# What lets an agent act, and what must be told of it.
+_NEEDED = {
+    "task": ("env", "env_kwargs", "perception"),
+    "policy": ("algo", "policy", "kwargs", "use_sde"),
+    "interface": ("observations", "actions", "formats"),
+    "files": (POLICY,),
+}
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,14 @@ def save_agent(
     aside = folder / ".policy.safetensors.partial"
     try:
         save_weights(policy, str(aside))
-        aside.replace(folder / "policy.safetensors")
+        aside.replace(folder / POLICY)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
         raise UserError(f"cannot write the policy into {folder}: {error}") from error
     latent = config.task.perception.kind == "latent"
-    files = ["policy.safetensors"]
+    files = [POLICY]
     if latent:
-        files += [f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors"]
+        files += ENCODER_FILES
     settings = config.to_json()
     manifest = {
         "format": FORMAT,
@@ -144,9 +152,12 @@ def load_agent(
         policy = rebuild_policy(
             manifest["policy"], venv.observation_space, venv.action_space
         )
+    except TypeError as error:
+        path = folder / "agent.json"
+        raise UserError(f"{path} was changed, in its policy: {error}") from error
     finally:
         venv.close()
-    _load_policy(policy, folder / "policy.safetensors")
+    _load_policy(policy, folder / POLICY)
     return Agent(task, policy, encoder, folder.resolve().name, manifest)
 
 
@@ -160,8 +171,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} has format {found!r}, expected {FORMAT}: it was not written by "
             "this version of agents"
         )
-    if absent := ", ".join(name for name in _NEEDED if name not in manifest):
-        raise UserError(f"{path} is incomplete: no {absent}")
+    for name, parts in _NEEDED.items():
+        told = manifest.get(name)
+        if not isinstance(told, dict):
+            raise UserError(f"{path} is incomplete: no {name}")
+        if absent := ", ".join(part for part in parts if part not in told):
+            raise UserError(f"{path} is incomplete: no {absent} in its {name}")
     return dict(manifest)
 
 
@@ -214,6 +229,8 @@ def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
         ) from error
     if task.perception.encoder is None:
         return task
+    if not {*ENCODER_FILES} <= manifest["files"].keys():
+        raise UserError(f"{folder}/agent.json is incomplete: no encoder in its files")
     inside = str(folder / task.perception.encoder)
     return replace(task, perception=replace(task.perception, encoder=inside))
 
@@ -237,11 +254,11 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
 
 
 def _check_interface(folder: Path, then: Any, now: Any) -> None:
-    for part, was in then.items():
-        if was != now[part]:
+    for part, found in now.items():
+        if then[part] != found:
             raise UserError(
                 f"the environment of {folder} has changed since training: its {part} "
-                f"are now {now[part]}, and were {was}; use the version of the "
+                f"are now {found}, and were {then[part]}; use the version of the "
                 "environment that the agent was trained in"
             )
 

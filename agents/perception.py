@@ -83,7 +83,7 @@ class Task:
         names = {k: tuple(seen.get(k, ())) for k in ("sensors", "append", "absent")}
         perception = Perception(**{**seen, **names})
         reliable = tuple(value.get("reliable", ()))
-        return cls(value["env"], value["env_kwargs"], perception, reliable)
+        return cls(value["env"], dict(value["env_kwargs"]), perception, reliable)
 
 
 def make_vec_env(

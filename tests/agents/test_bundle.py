@@ -178,13 +178,22 @@ def change(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (folder / "agent.json").write_text(json.dumps(manifest))
 
 
+def test_a_file_that_is_not_listed_is_not_read_unchecked(copied: Path) -> None:
+    name = list(load_agent(copied).manifest["files"])[-1]
+    change(copied, lambda manifest: manifest["files"].pop(name))
+    with pytest.raises(UserError, match=r"is incomplete: no .* in its files"):
+        load_agent(copied)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         (lambda m: m.update(format=2), "has format 2, expected 1"),
         (lambda m: m.pop("format"), "has format None, expected 1"),
         (lambda m: m.pop("policy"), "is incomplete: no policy"),
-        (lambda m: m["task"].pop("env"), "was changed, in its task: 'env'"),
+        (lambda m: m["policy"].pop("kwargs"), "no kwargs in its policy"),
+        (lambda m: m["policy"]["kwargs"].update(a=1), "was changed, in its policy"),
+        (lambda m: m["task"].pop("env"), "is incomplete: no env in its task"),
         (lambda m: m["task"]["perception"].update(x=1), "was changed, in its task"),
         (
             lambda m: m["interface"].update(observations="Box float32 [4] in [-1, 1]"),
