@@ -53,9 +53,6 @@ def by_subset(rows: list[ProbeRow]) -> dict[tuple[str, ...], ProbeRow]:
     return {row.given: row for row in rows}
 
 
-# -- The decoder -----------------------------------------------------------------
-
-
 def test_a_decoder_reads_off_what_the_latents_tell() -> None:
     z = torch.randn(2000, 2, generator=seeded(0))
     state = torch.stack([3 * z[:, 0] - 1, 100 * z[:, 1].sin()], 1)

@@ -220,10 +220,8 @@ class Scripted(Schedule):
             rows = np.asarray(self.available)
         except ValueError:  # rows of different lengths
             rows = np.empty(0)
-        if rows.ndim != 2 or rows.size == 0 or not np.isin(rows, (0, 1)).all():
-            raise UserError(
-                f"a script is (T, M) zeros and ones, got {self.available!r}"
-            )
+        if rows.ndim != 2 or not rows.size or not np.isin(rows, (0, 1)).all():
+            raise UserError(f"a script: (T, M) zeros and ones, got {self.available!r}")
         # Tuples cannot change afterwards, and compare to one truth value.
         script = tuple(map(tuple, rows.astype(bool).tolist()))
         object.__setattr__(self, "available", script)
@@ -231,8 +229,7 @@ class Scripted(Schedule):
     def check(self, sensors: tuple[str, ...]) -> None:
         columns = len(self.draw(Moment(sensors, 0, 0, None)))
         if columns != len(sensors):
-            names = ", ".join(sensors)
-            raise UserError(f"script of {columns} columns for the sensors {names}")
+            raise UserError(f"script of {columns} columns for the sensors {sensors}")
 
     def draw(self, moment: Moment, rng: Generator | None = None) -> Available:
         rows = cast("Sequence[Sequence[bool]]", self.available)
