@@ -57,9 +57,10 @@ last one.""",
         hypothesis_table(found),
         "## Learning",
         f"""Steps and seconds of training alone, one thread; until the mean of 10 \
-episodes with all sensors first scores {SHARE:g}, looked at every 10,000 steps. Other \
-work shared the machine, so seconds are at the pace of the fastest seed, and those of \
-a single seed may be far too many. Training the encoder is not in them: that is done \
+episodes with all sensors first scores {SHARE:g}, looked at every 10,000 steps on \
+what the agent learns from. Other work shared the machine, so seconds \
+are at the pace of the fastest seed, and those of a single seed may be far too many. \
+Training the encoder is not in them: that is done \
 once, for any number of agents.""",
         learning_table(found),
         *(f"![{path.stem}]({path.name})" for path in pictures),
