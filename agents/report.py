@@ -104,7 +104,7 @@ def _counts(evaluation: Evaluation) -> str:
     told = ", ".join(f"{method} {count}" for method, count in counts.items())
     return (
         f"Means over training seeds ({told}) with bootstrap 95 % intervals over them; "
-        "one seed has no interval."
+        "one seed has no interval, and that of two or three is their range."
     )
 
 
