@@ -42,6 +42,8 @@ def text(found: Measured, pictures: Sequence[Path]) -> str:
         f"# Agents on {evaluation.env}",
         f"""Every agent is trained with PPO, or what its name says, from the seeds \
 0, 1, ...; seed k sees through the encoder of seed k. {data_text(found)} \
+All models have the settings that were found for Nexus, and Nexus has an alignment \
+term, which the paper's has not, unless its row says so. \
 {evaluation.episodes} episodes a condition, the same for every agent, actions without \
 noise. The policy is that of the last step, none is selected. Scores are 0 for random \
 actions ({found.random:.0f}) and 1 for the agent that sees the true state \
