@@ -158,7 +158,10 @@ EXPERIMENTS = {
         "nexus_rl/MultimodalPendulum-v0",
         {**CORE, **_single("image", "sound"), **OTHERS, **SAC},
     ),
-    "pendulum4": Experiment("nexus_rl/MultimodalPendulum4-v0", CORE),
+    "pendulum4": Experiment(
+        "nexus_rl/MultimodalPendulum4-v0",
+        {**CORE, **_single("image", "sound", "gyro", "torque")},
+    ),
     "hyperhot": Experiment(
         "nexus_rl/HyperHot-v0",
         {**CORE, **_single("image", "sound")},
