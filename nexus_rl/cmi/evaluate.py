@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, get_args
-
-import torch
-from tqdm import tqdm
+from collections.abc import Collection, Sequence
+from typing import Literal, get_args
 
 from nexus_rl import modality
 from nexus_rl.cmi.imaginer import Imagination, Imaginer
 from nexus_rl.cmi.judges import Judges
-from nexus_rl.cmi.report import Coherence, Report, Row
-from nexus_rl.cmi.tally import Kind, Reference, Tally, is_label
+from nexus_rl.cmi.measure import Measure
+from nexus_rl.cmi.report import Report
+from nexus_rl.cmi.tally import Kind, is_label
 from nexus_rl.data.dataset import Dataset, classes_of
-from nexus_rl.draws import seeded
 from nexus_rl.errors import UserError, choose
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -59,148 +56,38 @@ def evaluate_cmi(
     """
     imagination = Imagination(model, dataset)
     known = list(imagination.modalities)
-    asked, targets = _subsets(subsets, known), _chosen(targets, known)
+    asked, targets = _subsets(subsets, known), chosen(targets, known)
     wanted = {
         given: [t for t in targets if not (cross_only and t in given)]
         for given in asked
     }
-    asked = [given for given in asked if wanted[given]]
-    _check(dataset, samples, batch_size, seed, frechet)
     judges = judges or Judges.of(
         dataset, device=str(imagination.device), progress=progress
     )
+    measure = prepare(dataset, targets, judges, samples, frechet, seed, batch_size)
+    name = name or imagination.name
+    rows = measure.rows(imagination, wanted, name, progress)
+    coherence = measure.coherence(imagination, targets, name)
+    return Report(measure.settings, judges.describe(), tuple(rows), coherence)
+
+
+def prepare(
+    dataset: Dataset,
+    targets: Sequence[str],
+    judges: Judges,
+    samples: int,
+    frechet: Collection[Kind],
+    seed: int,
+    batch_size: int,
+) -> Measure:
+    """What measures ``targets``. Raises the errors of ``evaluate_cmi``."""
+    _check(dataset, samples, batch_size, seed, frechet)
     if "class" in frechet and not all(is_label(dataset, name) for name in targets):
         _check_classes(dataset, judges)
-    real = {
-        target: Reference(judges, dataset, target, frechet, batch_size)
-        for target in targets
-    }
-    evaluation = _Evaluation(imagination, dataset, judges, real, samples, seed)
-    name = name or imagination.name
-    rows = []
-    with tqdm(total=len(asked) * evaluation.n, disable=not progress) as bar:
-        for given in asked:
-            bar.set_description(", ".join(given))
-            size = max(1, batch_size // samples)
-            tallies = evaluation.tally(given, wanted[given], size, bar)
-            for target, (drawn, means) in tallies.items():
-                kind = kind_of(given, target, known)
-                rows.append(_row(name, given, kind, drawn, means, real[target]))
-    settings = {
-        "dataset": dataset.name,
-        "items": evaluation.n,
-        "classes": judges.classes,
-        "samples": samples,
-        "frechet": list(frechet),
-        "seed": seed,
-        "batch_size": batch_size,
-    }
-    coherence = evaluation.coherence(name, batch_size)
-    return Report(settings, judges.describe(), tuple(rows), coherence)
+    return Measure(dataset, judges, samples, [*frechet], seed, batch_size)
 
 
-class _Evaluation:
-    """One model on one dataset; ``real`` holds the targets."""
-
-    def __init__(
-        self,
-        imagination: Imagination,
-        dataset: Dataset,
-        judges: Judges,
-        real: Mapping[str, Reference],
-        samples: int,
-        seed: int,
-    ) -> None:
-        self.imagination, self.judges, self.real = imagination, judges, real
-        self.data, self.samples, self.seed = dataset.test, samples, seed
-        self.classes = classes_of(self.data[judges.label])
-        self.n = len(self.classes)
-
-    @torch.inference_mode()
-    def tally(
-        self, given: Sequence[str], targets: Sequence[str], size: int, bar: Any
-    ) -> dict[str, tuple[Tally, Tally]]:
-        """For each target what samples and posterior means are like."""
-        tallies = {
-            target: (
-                Tally(self.judges, target, list(self.real[target].d)),
-                Tally(self.judges, target),
-            )
-            for target in targets
-        }
-        for start in range(0, self.n, size):
-            chosen = slice(start, start + size)
-            batch = {name: self.data[name][chosen] for name in given}
-            noise = self._noise(given, start)
-            drawn = self.imagination.samples(batch, targets, self.samples, noise)
-            means = self.imagination.means(batch, targets)
-            for target, (of_samples, of_means) in tallies.items():
-                of_samples.add(drawn[target], self.classes[chosen])
-                if means:
-                    of_means.add(means[target], self.classes[chosen])
-            bar.update(len(self.classes[chosen]))
-        return tallies
-
-    @torch.inference_mode()
-    def coherence(self, name: str, batch_size: int) -> tuple[Coherence, ...]:
-        """Of as many joint samples of the prior as there are test items."""
-        prior = getattr(self.imagination.model, "prior", None)
-        if prior is None or len(self.real) < 2:
-            return ()
-        agreeing = 0
-        for start in range(0, self.n, batch_size):
-            rows = min(batch_size, self.n - start)
-            drawn = prior(rows, targets=[*self.real], generator=self._noise((), start))
-            seen = torch.stack(
-                [self.judges.classify(target, drawn[target]) for target in self.real]
-            )
-            agreeing += int((seen == seen[0]).all(0).sum())
-        return (Coherence(name, tuple(self.real), agreeing / self.n, self.n),)
-
-    def _noise(self, given: Sequence[str], start: int) -> torch.Generator:
-        places = [k for k, m in enumerate(self.imagination.modalities) if m in given]
-        subset = sum(2**k for k in places)
-        return seeded(self.seed, subset, start, device=self.imagination.device)
-
-
-def kind_of(given: Sequence[str], target: str, known: Sequence[str]) -> str:
-    """The paper's name for a direction (see ``Row``)."""
-    if target not in given:
-        return "cross"
-    if len(given) == 1:
-        return "single"
-    return "joint" if len(given) == len(known) else "partial"
-
-
-def _row(
-    model: str,
-    given: tuple[str, ...],
-    kind: str,
-    drawn: Tally,
-    means: Tally,
-    real: Reference,
-) -> Row:
-    mfd = {each: drawn.features.mfd(real.features, each) for each in real.d}
-    return Row(
-        model,
-        given,
-        drawn.name,
-        kind,
-        drawn.accuracy,
-        means.accuracy if means.samples else None,
-        real.ceiling,
-        mfd_class=mfd.get("class"),
-        floor_class=real.floor.get("class"),
-        d_class=real.d.get("class"),
-        mfd_pooled=mfd.get("pooled"),
-        floor_pooled=real.floor.get("pooled"),
-        d_pooled=real.d.get("pooled"),
-        n=real.n if mfd else None,
-        n_floor=real.n_floor if mfd else None,
-    )
-
-
-def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+def chosen(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """``names`` in the model's order, each once; all by default."""
     if isinstance(names, str):
         raise UserError(f"expected a list of modality names, e.g. [{names!r}]")
@@ -222,7 +109,7 @@ def _subsets(
         )
     if not subsets:
         raise UserError('expected at least one subset, or "all"')
-    return list(dict.fromkeys(tuple(_chosen(given, known)) for given in subsets))
+    return list(dict.fromkeys(tuple(chosen(given, known)) for given in subsets))
 
 
 def _check(

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nexus_rl.cmi.evaluate import evaluate_cmi
+from nexus_rl.cmi.evaluate import chosen, prepare
 from nexus_rl.cmi.frechet import Moments
 from nexus_rl.cmi.imaginer import Batch, Imagination, Imaginer
 from nexus_rl.cmi.judges import Judges
@@ -53,29 +53,23 @@ def evaluate_frontier(
     MFD's floor. Options and errors are those of ``evaluate_cmi``.
     """
     imagination = Imagination(model, dataset)
+    known = list(imagination.modalities)
+    (target,) = chosen([target], known)
+    if is_label(dataset, target):
+        raise UserError(f"{target!r} is a label: it has no MFD; choose another target")
     judges = judges or Judges.of(
         dataset, device=str(imagination.device), progress=progress
     )
-    given = [judges.label] if given is None else list(given)
+    measure = prepare(dataset, [target], judges, samples, ["class"], seed, batch_size)
+    label = judges.label
+    given = chosen([label] if given is None else given, known)
     name = name or imagination.name
 
     def row(imaginer: Imaginer, source: Sequence[str]) -> Row:
-        report = evaluate_cmi(
-            imaginer,
-            dataset,
-            [source],
-            samples,
-            targets=[target],
-            frechet=["class"],
-            judges=judges,
-            seed=seed,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        return report.rows[0]
+        asked = Imagination(imaginer, dataset)
+        (found,) = measure.rows(asked, {tuple(source): [target]}, name, progress)
+        return found
 
-    if is_label(dataset, target):
-        raise UserError(f"{target!r} is a label: it has no MFD; choose another target")
     first = row(model, given)
 
     def point(kind: str, what: str, found: Row, amount: float | None = None) -> Point:
@@ -89,7 +83,6 @@ def evaluate_frontier(
         for amount in noise:
             found = row(_Noisy(model, target, amount * std), given)
             points.append(point("imagined", f"noise {amount:g}", found, amount))
-        label = judges.label
         same, others = _Bottom(model, target), _Others(model, target, dataset, label)
         points.append(point("reconstruction", "bottom", row(same, [target])))
         points.append(point("reconstruction", "bottom, others", row(others, [label])))
