@@ -108,6 +108,12 @@ PRESETS: dict[str, Preset] = {
     "paper_four": Preset(
         ModelConfig(latent_dim=32, rho=0.2), alone=("sound",), alone_epochs=100
     ),
+    # Beyond the paper, for an image and a label: a precise code of the image, its mean
+    # upward, and subsets whose latents land where those of everything do.
+    "nexus_plus": Preset(
+        ModelConfig(rho=0.2, align=0.1, upward="mean"),
+        sensors={"image": {"beta": 0.1}},
+    ),
     # A few minutes on a laptop.
     "demo": Preset(train=TrainConfig(epochs=5, warmup_epochs=2)),
     # Any environment, from what its observation space says.

@@ -131,6 +131,15 @@ def _directions(groups: Sequence[Group]) -> list[str]:
     return [said, "", *directions(groups)]
 
 
+def ablation(groups: Sequence[Group]) -> str:
+    """What each part of nexus_plus brings."""
+    lines = ["# Ablation: the preset nexus_plus", "", HOW]
+    for dataset, mine in by_dataset(groups).items():
+        lines += ["", *_accuracies(dataset, mine, {})]
+        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    return "\n".join([*lines, "", "![Accuracy against MFD](ablation.png)", ""])
+
+
 def _accuracies(
     dataset: str, groups: Sequence[Group], paper: dict[str, Any]
 ) -> list[str]:
@@ -193,4 +202,5 @@ PAGES: dict[str, tuple[Callable[[Sequence[Group]], str], dict[str, Plot]]] = {
     "table2": (table2, {"table2": plot_table2, "table2_frontier": plot_frontier}),
     "table3": (table3, {"table3": plot_table3}),
     "fig_a21": (fig_a21, {"fig_a21": plot_fig_a21}),
+    "ablation": (ablation, {"ablation": partial(plot_table2, experiment="ablation")}),
 }

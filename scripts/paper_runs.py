@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -32,8 +32,8 @@ class Args:
     """What to reproduce."""
 
     experiment: tyro.conf.Positional[str]
-    """table1, table2, table3, fig_a21, pictures (Figs. 18 and 19), or samples, which
-    the models of table3 imagine."""
+    """table1, table2, table3, fig_a21; ablation, of the preset nexus_plus; pictures
+    (Figs. 18 and 19), or samples, which the models of table3 imagine."""
     dataset: str = ""
     """mnist, fashion_mnist or mhd, of which all but table3 and samples use image and
     label; mhd for these and table1, fashion_mnist for others if not given."""
@@ -125,6 +125,34 @@ def table3(args: Args) -> list[Run]:
     ]
 
 
+def ablation(args: Args) -> list[Run]:
+    """The preset nexus_plus, without each of its parts, and with another."""
+    from nexus_rl.cmi.experiment import Run
+
+    if args.rows:
+        raise UserError("--rows is for tables: ablation is about nexus_plus alone")
+    plus, name = PRESETS["nexus_plus"], name_of(args)
+
+    def other(**changes: Any) -> Preset:
+        return replace(plus, model=replace(plus.model, **changes))
+
+    decoder = {"label": {"top_likelihood": "categorical"}}
+    presets = {
+        "nexus_plus": plus,
+        "plus_blurred": replace(plus, sensors={}),
+        "plus_sampled": other(upward="sample"),
+        "plus_unaligned": other(align=0.0),
+        "plus_aligned": other(align=1.0),
+        "plus_dropped": other(rho=0.5),
+        "plus_decoder": replace(plus, sensors={**plus.sensors, **decoder}),
+    }
+    return [
+        Run(row, name, seed, args.epochs, preset)
+        for seed in range(args.seeds)
+        for row, preset in presets.items()
+    ]
+
+
 def fig_a21(args: Args) -> list[Run]:
     """Fig. A.21: two-level Nexus against rho."""
     from nexus_rl.cmi.experiment import Run
@@ -155,6 +183,7 @@ EXPERIMENTS = {
     "table2": table2,
     "table3": table3,
     "fig_a21": fig_a21,
+    "ablation": ablation,
     "pictures": pictures,
     "samples": samples,
 }

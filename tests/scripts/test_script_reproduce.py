@@ -170,6 +170,7 @@ def test_jobs_come_after_what_they_need(
         (["table2", "--rows", "mvea_2"], "unknown model 'mvea'. Did you mean 'mvae'"),
         (["table2", "--rows", "gmc_1"], "unknown model 'gmc'"),
         (["fig_a21", "--rows", "mvae_2"], "fig_a21 is about Nexus alone"),
+        (["ablation", "--rows", "mvae_2"], "ablation is about nexus_plus alone"),
         (["table2", "--dataset", "mnst"], "unknown dataset 'mnst'"),
         (["table2", "--seeds", "0"], "seeds must be at least 1"),
         (["table2", "--jobs", "0"], "jobs must be at least 1"),
@@ -181,3 +182,22 @@ def test_mistakes_are_one_line_before_anything_is_made(
 ) -> None:
     assert message in error_line(run(tmp_path, *arguments))
     assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
+
+
+def test_ablation_changes_one_thing_at_a_time(made: Path, tmp_path: Path) -> None:
+    copy(made, tmp_path, "cache")
+    few = ["--seeds", "1", "--epochs", "1", "--samples", "2", "--device", "cpu"]
+    done = run(tmp_path, "ablation", "--dataset", "tiny", *few)
+    assert done.code == 0, done.said
+    found = {}
+    for path in (tmp_path / "results/ablation").iterdir():
+        ((row, told),) = Report.from_json(path.read_text()).runs.items()
+        found[row] = {**told["model"], **told["sensors"]}
+    plus = found.pop("nexus_plus")
+    assert len(found) == 6
+    for other in found.values():
+        changed = {k for k in plus.keys() | other if plus.get(k) != other.get(k)}
+        assert len(changed) == 1
+    page = (tmp_path / "results/ablation.md").read_text()
+    assert "| Nexus+ | 1 | 1 |" in page and "| without alignment | 1 | 1 |" in page
+    assert len(list((tmp_path / "runs/paper/bottoms").iterdir())) == 2
