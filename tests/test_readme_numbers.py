@@ -30,3 +30,13 @@ def test_scores_of_agents() -> None:
         for name, score in row.items():
             column = COLUMNS.get(name, name.replace(" ", "_"))
             assert theirs[column].split()[0] == score
+
+
+def test_accuracies_of_the_better_preset() -> None:
+    page = ROOT / "results" / "table2.md"
+    known = {row["model"]: row for row in tables(page, "## fashion_mnist")}
+    said = (ROOT / "README.md").read_text()
+    better, paper = (
+        known[n]["cross"].split()[0] for n in ("Nexus+", "Nexus, 2 levels")
+    )
+    assert f"in {better} % instead of {paper} %" in said
