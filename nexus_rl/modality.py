@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal, TypeVar
@@ -177,6 +177,16 @@ class Modality:
                 f"outside [{low:g}, {high:g}]; scale the data, or set the modality's "
                 "low and high"
             )
+
+
+def changed(
+    modalities: Sequence[Modality], changes: Mapping[str, Mapping[str, Any]]
+) -> tuple[Modality, ...]:
+    """``modalities`` with the fields that ``changes`` has by name; others as they are.
+
+    Raises ``UserError`` on values that do not fit together.
+    """
+    return tuple(m.replace(**changes.get(m.name, {})) for m in modalities)
 
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from nexus_rl.models.files import describe
 from nexus_rl.processes import StopFlag, resolve_device, stoppable
 from nexus_rl.run_folder import Record, RunFolder
 
-__all__ = ["DivergenceError", "TrainResult", "train"]
+__all__ = ["DivergenceError", "TrainResult", "train", "train_to_end"]
 
 
 def train(
@@ -70,6 +70,29 @@ def train(
     ):
         loop = Loop(model, columns, config, folder, classes, resume, posteriors)
         return loop.run(stop, progress, on_epoch)
+
+
+def train_to_end(
+    model: MultimodalVAE,
+    data: Dataset | Mapping[str, Tensor],
+    config: TrainConfig,
+    folder: Path,
+    progress: bool,
+    **options: Any,
+) -> None:
+    """Trains in ``folder`` as far as it is not, as if never interrupted.
+
+    ``options`` are those of ``train``. Raises ``KeyboardInterrupt`` after Ctrl-C.
+    """
+    begun = (folder / "run.json").exists()
+    state = RunFolder(folder).load_state() if begun else None
+    if state is not None and state["epoch"] > config.epochs:
+        return
+    result = train(
+        model, data, config, out=folder, resume=begun, progress=progress, **options
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

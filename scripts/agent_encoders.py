@@ -11,7 +11,6 @@ from agent_rows import ENCODERS, Experiment
 from nexus_rl.presets import PRESETS, Preset, default_preset
 
 if TYPE_CHECKING:
-    from nexus_rl.config import TrainConfig
     from nexus_rl.data import Dataset
     from nexus_rl.models import MultimodalVAE
 
@@ -29,6 +28,7 @@ def train_encoder(
     All of a seed see the same data; those of two levels stand on the same bottoms.
     """
     from nexus_rl.models import make_model
+    from nexus_rl.training import train_to_end
 
     preset, folder = preset_of(experiment), encoder_folder(runs, name, seed)
     dataset = load_data(experiment, seed, runs, progress)
@@ -37,11 +37,11 @@ def train_encoder(
     model = make_model(options.pop("model"), dataset.modalities, seed=seed, **options)
     bottom, top = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
     if options["levels"] == 1:
-        _train(model, dataset, replace(bottom, stage="joint"), folder, progress)
+        train_to_end(model, dataset, replace(bottom, stage="joint"), folder, progress)
         return folder
     for modality, bottom in train_bottoms(experiment, seed, runs, progress).items():
         model.freeze_bottom(modality, bottom)
-    _train(model, dataset, top, folder, progress)
+    train_to_end(model, dataset, top, folder, progress)
     return folder
 
 
@@ -51,6 +51,7 @@ def train_bottoms(
     """A model with the bottom of each modality, which any model of two levels has."""
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
+    from nexus_rl.training import train_to_end
 
     preset = preset_of(experiment)
     dataset = load_data(experiment, seed, runs, progress)
@@ -65,7 +66,7 @@ def train_bottoms(
     for part_name, (part, how) in parts.items():
         folder = encoder_folder(runs, part_name, seed)
         model = make_model("nexus", part.modalities, seed=seed)
-        _train(model, part, how, folder, progress)
+        train_to_end(model, part, how, folder, progress)
         found |= dict.fromkeys(part.train, load_model(folder))
     return found
 
@@ -80,10 +81,10 @@ def load_data(experiment: Experiment, seed: int, runs: Path, progress: bool) -> 
     sensors = preset_of(experiment).sensors
     if experiment.dataset is not None:
         from nexus_rl.data import load_dataset
+        from nexus_rl.modality import changed
 
         data = load_dataset(experiment.dataset, experiment.env_kwargs.get("folder"))
-        modalities = (m.replace(**sensors.get(m.name, {})) for m in data.modalities)
-        return replace(data, modalities=tuple(modalities))
+        return replace(data, modalities=changed(data.modalities, sensors))
     from nexus_rl.data.simulate import simulate
 
     return simulate(
@@ -95,23 +96,3 @@ def load_data(experiment: Experiment, seed: int, runs: Path, progress: bool) -> 
         sensors=sensors,
         progress=progress,
     )
-
-
-def _train(
-    model: MultimodalVAE,
-    dataset: Dataset,
-    config: TrainConfig,
-    folder: Path,
-    progress: bool,
-) -> None:
-    """Trains in ``folder`` as far as it is not, as if never interrupted."""
-    from nexus_rl.run_folder import RunFolder
-    from nexus_rl.training import train
-
-    begun = (folder / "run.json").exists()
-    state = RunFolder(folder).load_state() if begun else None
-    if state is not None and state["epoch"] > config.epochs:
-        return
-    result = train(model, dataset, config, out=folder, resume=begun, progress=progress)
-    if result.interrupted:
-        raise KeyboardInterrupt

@@ -207,18 +207,8 @@ def made_up(rows: int, seed: int, device: Any) -> dict[str, Any]:
 def training_step(
     batch: int, rho: float, seed: int, device: Any
 ) -> Callable[[], object]:
-    import torch
-
-    model, data = new_model(rho, seed, device), made_up(batch, seed, device)
-    adam = torch.optim.Adam(model.parameters(), fused=True)
-
-    def step() -> None:
-        loss = model.loss(data)
-        adam.zero_grad(set_to_none=True)
-        loss.total.backward()
-        adam.step()
-
-    return step
+    model = new_model(rho, seed, device)
+    return benchmark_growth.stepper(model, made_up(batch, seed, device))
 
 
 def encoding(batch: int, seed: int, device: Any) -> Callable[[], object]:

@@ -10,7 +10,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from nexus_rl.models import MultimodalVAE
 
 COUNTS = (2, 4, 8, 16, 32, 64)
 # MVAE encodes every subset: 65,535 of sixteen modalities.
@@ -55,10 +57,17 @@ def training_step(model: str, count: int, seed: int) -> Callable[[], object]:
     made = make_model(model, modalities, seed=seed, width=WIDTH, latent_dim=16)
     noise = torch.Generator().manual_seed(seed)
     data = {m.name: torch.rand(BATCH, SIZE, generator=noise) for m in modalities}
-    adam = torch.optim.Adam(made.parameters(), fused=True)
+    return stepper(made, data)
+
+
+def stepper(model: MultimodalVAE, data: Mapping[str, Any]) -> Callable[[], object]:
+    """Trains ``model`` by one batch at every call."""
+    import torch
+
+    adam = torch.optim.Adam(model.parameters(), fused=True)
 
     def step() -> None:
-        loss = made.loss(data)
+        loss = model.loss(data)
         adam.zero_grad(set_to_none=True)
         loss.total.backward()
         adam.step()

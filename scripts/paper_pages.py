@@ -96,9 +96,7 @@ had without a top level; real images bound everything."""
 def table1(groups: Sequence[Group]) -> str:
     """Tables 1a and 1b, ours beside the paper's."""
     lines = ["# Table 1: hierarchy, image and label of MHD", "", HOW, "", UNCLEAR]
-    for dataset, mine in by_dataset(groups).items():
-        lines += ["", *_accuracies(dataset, mine, published("table1").get(dataset, {}))]
-        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    lines += _tables(groups, published("table1"))
     return "\n".join([*lines, "", "![Accuracy against MFD](table1.png)", ""])
 
 
@@ -119,10 +117,9 @@ def table2(groups: Sequence[Group]) -> str:
 def fig_a21(groups: Sequence[Group]) -> str:
     """Fig. A.21: accuracy and MFD against rho."""
     lines = ["# Fig. A.21: the probability rho of forced perceptual dropout", "", HOW]
-    for dataset, mine in by_dataset(groups).items():
-        mine = sorted(mine, key=rho_of)
-        lines += ["", *_accuracies(dataset, mine, {})]
-        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    lines += _tables(
+        sorted(groups, key=lambda group: (group.dataset, rho_of(group))), {}
+    )
     return "\n".join([*lines, "", "![Against rho](fig_a21.png)", ""])
 
 
@@ -133,11 +130,17 @@ def _directions(groups: Sequence[Group]) -> list[str]:
 
 def ablation(groups: Sequence[Group]) -> str:
     """What each part of nexus_plus brings."""
-    lines = ["# Ablation: the preset nexus_plus", "", HOW]
-    for dataset, mine in by_dataset(groups).items():
-        lines += ["", *_accuracies(dataset, mine, {})]
-        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    lines = ["# Ablation: the preset nexus_plus", "", HOW, *_tables(groups, {})]
     return "\n".join([*lines, "", "![Accuracy against MFD](ablation.png)", ""])
+
+
+def _tables(groups: Sequence[Group], paper: dict[str, Any]) -> list[str]:
+    """The tables of every dataset: by kind, by direction, and what real data reach."""
+    lines: list[str] = []
+    for dataset, mine in by_dataset(groups).items():
+        lines += ["", *_accuracies(dataset, mine, paper.get(dataset, {}))]
+        lines += ["", *_directions(mine), "", _ceilings(mine)]
+    return lines
 
 
 def _accuracies(

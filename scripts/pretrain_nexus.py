@@ -125,11 +125,11 @@ def train_part(
 def load_data(args: Args) -> Dataset:
     if args.dataset is not None:
         from nexus_rl.data import load_dataset
+        from nexus_rl.modality import changed
 
         data = load_dataset(args.dataset, data_dir=args.data_dir)
-        changes = PRESETS[args.preset].sensors
-        own = (m.replace(**changes.get(m.name, {})) for m in data.modalities)
-        return replace(data, modalities=tuple(own))
+        sensors = PRESETS[args.preset].sensors
+        return replace(data, modalities=changed(data.modalities, sensors))
     from nexus_rl.data.simulate import simulate
 
     seed = args.train.seed

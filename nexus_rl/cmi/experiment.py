@@ -23,12 +23,12 @@ from nexus_rl import columns as cols
 from nexus_rl.config import TrainConfig
 from nexus_rl.data.dataset import Dataset
 from nexus_rl.files import write_atomic
-from nexus_rl.modality import Modality
+from nexus_rl.modality import Modality, changed
 from nexus_rl.models import MultimodalVAE, make_model
 from nexus_rl.models.files import load_model
 from nexus_rl.presets import Preset
 from nexus_rl.run_folder import RunFolder
-from nexus_rl.training import train
+from nexus_rl.training import train_to_end
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,9 @@ def _posteriors_path(run: Run, folder: Path, epoch: int) -> Path:
     return folder / "posteriors" / run.bottoms / f"epoch_{epoch:03d}.safetensors"
 
 
-def run_modalities(run: Run, dataset: Dataset) -> list[Modality]:
+def run_modalities(run: Run, dataset: Dataset) -> tuple[Modality, ...]:
     """The dataset's modalities, with what the run's preset says of them."""
-    changes = run.preset.sensors
-    return [replace(m, **changes.get(m.name, {})) for m in dataset.modalities]
+    return changed(dataset.modalities, run.preset.sensors)
 
 
 def _trained(
@@ -219,18 +218,5 @@ def _trained(
     progress: bool,
     **options: Any,
 ) -> MultimodalVAE:
-    begun = (folder / "run.json").exists()
-    state = RunFolder(folder).load_state() if begun else None
-    if state is None or state["epoch"] <= config.epochs:
-        result = train(
-            model,
-            dataset.train,
-            config,
-            out=folder,
-            resume=begun,
-            progress=progress,
-            **options,
-        )
-        if result.interrupted:
-            raise KeyboardInterrupt
+    train_to_end(model, dataset.train, config, folder, progress, **options)
     return load_model(folder, device=config.device)
