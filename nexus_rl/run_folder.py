@@ -120,6 +120,14 @@ class RunFolder:
 
         Raises ``UserError`` if there is no run, or if it would become another one.
         """
+        self.check_same(config, trained)
+        write_json(self.path / "run.json", {**self.read_run(), "train": asdict(config)})
+
+    def check_same(self, config: TrainConfig, trained: dict[str, Any]) -> None:
+        """Raises ``UserError`` unless the run is one of ``config`` and ``trained``.
+
+        Or may become one by going on.
+        """
         run = self.read_run()
         saved, asked = run["train"], asdict(config)
         free = FREE if config.schedule == "constant" else FREE - {"epochs"}
@@ -148,7 +156,6 @@ class RunFolder:
                     f"{self.path} was started with other {part}: {then[part]}, not "
                     f"{now.get(part)}"
                 )
-        write_json(self.path / "run.json", {**run, "train": asked})
 
     def read_run(self) -> dict[str, Any]:
         """What ``run.json`` says. Raises ``UserError`` if there is none."""

@@ -59,7 +59,7 @@ def train(
     resolve_device(config.device)  # refused before a folder is made
     folder = RunFolder(out) if out is not None else None
     if folder is not None and rank() == 0:
-        trained = {**describe(model), "rows": cols.rows_of(columns)}
+        trained = _described(model, columns)
         if resume:
             folder.go_on(config, trained)
         else:
@@ -82,9 +82,13 @@ def train_to_end(
 ) -> None:
     """Trains in ``folder`` as far as it is not, as if never interrupted.
 
-    ``options`` are those of ``train``. Raises ``KeyboardInterrupt`` after Ctrl-C.
+    ``options`` are those of ``train``. Raises ``KeyboardInterrupt`` after Ctrl-C, and
+    ``UserError`` if ``folder`` holds another run, even one that is finished.
     """
     begun = (folder / "run.json").exists()
+    if begun:
+        columns = dict(data.train if isinstance(data, Dataset) else data)
+        RunFolder(folder).check_same(config, _described(model, columns))
     state = RunFolder(folder).load_state() if begun else None
     if state is not None and state["epoch"] > config.epochs:
         return
@@ -93,6 +97,11 @@ def train_to_end(
     )
     if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _described(model: MultimodalVAE, columns: cols.Columns) -> dict[str, Any]:
+    """What is trained, and on how much: what a continued run must share."""
+    return {**describe(model), "rows": cols.rows_of(columns)}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,9 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from training_runs import (
     made_up,
     output_to,
     results,
+    settings,
     start,
     tiny_model,
     train_tiny,
@@ -29,6 +32,7 @@ from training_runs import (
 from nexus_rl import UserError, cli
 from nexus_rl.models import MultimodalVAE
 from nexus_rl.processes import stoppable
+from nexus_rl.training import train_to_end
 
 EPOCHS = 6
 
@@ -180,6 +184,32 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path, finished: Path) 
     shutil.copytree(finished, folder)
     with pytest.raises(UserError, match=str(folder)):
         train_tiny(folder, model=tiny_model(width=8), resume=True)
+    assert results(folder) == results(finished)
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "told"),
+    [
+        ({"learning_rate": 0.5}, {}, "was started with learning_rate"),
+        ({"epochs": 2}, {}, "finished 3 epochs: a continued run may have more"),
+        ({}, {"rho": 0.7}, "was started with other model"),
+        ({}, {"modalities": (replace(IMAGE, beta=3.0), LABEL)}, "other modalities"),
+    ],
+)
+def test_a_finished_run_is_not_taken_for_one_with_other_settings(
+    tmp_path: Path,
+    finished: Path,
+    config: dict[str, Any],
+    options: dict[str, Any],
+    told: str,
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    train_to_end(tiny_model(), made_up(), settings(), folder, progress=False)
+    with pytest.raises(UserError, match=told):
+        train_to_end(
+            tiny_model(**options), made_up(), settings(**config), folder, progress=False
+        )
     assert results(folder) == results(finished)
 
 
