@@ -53,6 +53,11 @@ class Preset:
     alone: tuple[str, ...] = ()
     alone_epochs: int = 0
 
+    def beforehand(self, train: TrainConfig, epochs: int) -> dict[str, TrainConfig]:
+        """How each bottom of ``alone`` is trained; ``train`` is for the others."""
+        same = {name: getattr(train, name) for name in ("seed", "device", "bf16")}
+        return {name: replace(ALONE, epochs=epochs, **same) for name in self.alone}
+
 
 # The sigma-VAE of the paper's sounds: no warm-up.
 ALONE = TrainConfig(stage="bottom", warmup_epochs=0)
@@ -143,7 +148,7 @@ PRESETS: dict[str, Preset] = {
     # The dial, from its own observations.
     "digit_dial": replace(_DIGITS, sensors={**_RECORDINGS, "position": _NUMBER}),
     # MHD, which the dial shows, for agents.
-    "digits": _DIGITS,
+    "digits": replace(_DIGITS, alone=("sound",), alone_epochs=60),
 }
 
 # The preset of a data set that has one of its own, and of an environment, by the end of

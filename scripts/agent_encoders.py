@@ -48,7 +48,10 @@ def train_encoder(
 def train_bottoms(
     experiment: Experiment, seed: int, runs: Path, progress: bool
 ) -> dict[str, MultimodalVAE]:
-    """A model with the bottom of each modality, which any model of two levels has."""
+    """A model with the bottom of each modality, which any model of two levels has.
+
+    Those that are trained beforehand are taken where they were best.
+    """
     from nexus_rl.models import make_model
     from nexus_rl.models.files import load_model
     from nexus_rl.training import train_to_end
@@ -57,17 +60,16 @@ def train_bottoms(
     dataset = load_data(experiment, seed, runs, progress)
     config, _ = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
     names = [modality.name for modality in dataset.modalities]
-    together = [name for name in names if name not in experiment.alone]
-    parts = {"bottoms": (dataset.select(together), config)}
-    for name, epochs in experiment.alone.items():
-        once = dataset.once(name)
-        parts[f"bottom_{name}"] = once, replace(config, epochs=epochs)
+    together = dataset.select([name for name in names if name not in preset.alone])
+    parts = [("bottoms", together, config, "")]
+    for name, how in preset.beforehand(config, preset.alone_epochs).items():
+        parts.append((f"bottom_{name}", dataset.once(name), how, "best"))
     found: dict[str, MultimodalVAE] = {}
-    for part_name, (part, how) in parts.items():
+    for part_name, part, how, weights in parts:
         folder = encoder_folder(runs, part_name, seed)
         model = make_model("nexus", part.modalities, seed=seed)
         train_to_end(model, part, how, folder, progress)
-        found |= dict.fromkeys(part.train, load_model(folder))
+        found |= dict.fromkeys(part.train, load_model(folder / weights))
     return found
 
 

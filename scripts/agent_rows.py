@@ -106,8 +106,7 @@ class Experiment:
     through encoders that know the modalities ``absent`` from the environment.
 
     Encoders learn from ``encoder_rows`` simulated observations or, where the
-    environment shows recordings of a ``dataset``, from that. ``alone`` has how many
-    epochs a bottom is trained by itself, on distinct rows, by modality.
+    environment shows recordings of a ``dataset``, from that.
     """
 
     env: str
@@ -117,7 +116,6 @@ class Experiment:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     encoder_rows: int = 20_000
     encoder_preset: str = ""
-    alone: Mapping[str, int] = field(default_factory=dict)
     test_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reliable: tuple[str, ...] = ()
     append: tuple[str, ...] = ()
@@ -179,7 +177,6 @@ EXPERIMENTS = {
         env_kwargs={"data": "mhd", "split": "train"},
         test_kwargs={"split": "test"},
         encoder_preset="digits",
-        alone={"sound": 60},
         reliable=("position",),
         append=("position",),
         absent=("label",),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.presets import ALONE, PRESETS, Preset
+from nexus_rl.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
     from nexus_rl.cmi.experiment import Run
@@ -23,6 +23,7 @@ TABLE2 = ("nexus_2", "nexus0_2", "mvae_1", "mmvae_1", "mvae_2", "mmvae_2")
 TABLE3 = ("nexus_2", "nexus0_2", "mvae_2", "mmvae_2")
 TABLE1 = (*TABLE3, "nexus_1", "nexus0_1", "mvae_1", "mmvae_1")
 LEVELS = {"1": "paper_single_level", "2": "paper"}
+FOUR_LEVELS = {"2": "paper_four"}
 TWO = ("image", "label")
 FOUR = ("table3", "samples")  # experiments with all of MHD's modalities
 
@@ -116,12 +117,14 @@ def table3(args: Args) -> list[Run]:
     from nexus_rl.cmi.experiment import Run
 
     name = name_of(args)
-    sound = replace(ALONE, epochs=args.sound_epochs)
+    presets = {row: preset_of(row, FOUR_LEVELS) for row in args.rows or TABLE3}
     return [
-        Run(row, name, seed, args.epochs, preset, {"sound": sound})
+        Run(
+            *(row, name, seed, args.epochs, preset),
+            alone=preset.beforehand(preset.train, args.sound_epochs),
+        )
         for seed in range(args.seeds)
-        for row in args.rows or TABLE3
-        for preset in [preset_of(row, {"2": "paper_four"})]
+        for row, preset in presets.items()
     ]
 
 

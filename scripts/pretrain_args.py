@@ -3,7 +3,7 @@ is gone on with."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -13,7 +13,7 @@ from nexus_rl import cli
 from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json
-from nexus_rl.presets import ALONE, PRESETS, TopConfig, default_preset
+from nexus_rl.presets import PRESETS, TopConfig, default_preset
 
 PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
 
@@ -88,9 +88,8 @@ class Args:
         """What is trained, one after the other; the last is the whole."""
         train, parts = self.train, []
         if self.alone_epochs:
-            same = {name: getattr(train, name) for name in ("seed", "device", "bf16")}
-            config = replace(ALONE, epochs=self.alone_epochs, **same)
-            for name in PRESETS[self.preset].alone:
+            first = PRESETS[self.preset].beforehand(train, self.alone_epochs)
+            for name, config in first.items():
                 parts.append(Part(part_of(self.folder, name), config, name))
         if self.top.top_epochs:
             bottom, train = self.top.stages(train)

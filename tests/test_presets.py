@@ -53,6 +53,16 @@ def test_the_stages_differ_in_what_belongs_to_the_top_alone() -> None:
     )
 
 
+def test_what_is_trained_beforehand_shares_seed_and_device_with_the_rest() -> None:
+    train = TrainConfig(seed=3, device="cpu", learning_rate=0.5, batch_size=16)
+    assert PRESETS["paper"].beforehand(train, 7) == {}
+    assert PRESETS["paper_four"].beforehand(train, 7) == {
+        "sound": TrainConfig(
+            epochs=7, seed=3, device="cpu", stage="bottom", warmup_epochs=0
+        )
+    }
+
+
 def test_top_settings_out_of_range() -> None:
     with pytest.raises(UserError, match="top_epochs must not be negative, got -1"):
         TopConfig(-1)

@@ -22,7 +22,12 @@ from nexus_rl.presets import PRESETS, TopConfig
 
 ROWS = ("oracle", "raw", "nexus")
 DIGITS = PRESETS["digits"]
-QUICK = replace(DIGITS, train=replace(DIGITS.train, epochs=1), top=TopConfig(2))
+QUICK = replace(
+    DIGITS,
+    train=replace(DIGITS.train, epochs=1),
+    top=TopConfig(2),
+    alone_epochs=2,
+)
 PARAMS = {"n_envs": 4, "n_steps": 128, "batch_size": 128, "n_epochs": 5}
 
 
@@ -60,7 +65,6 @@ def plan(folder: Path) -> Any:
     changes = {
         "env_kwargs": {**known.env_kwargs, **kwargs},
         "encoder_preset": "quick",
-        "alone": {"sound": 2},
     }
     return Tiny(**{**vars(known), **changes})
 
