@@ -120,6 +120,11 @@ def conditions_for(args: Args, task: Any) -> list[Any]:
     sensors = may_fail(env.observation_space, task.reliable)
     env.close()
     for name in args.drop:
+        if name in task.reliable:
+            raise UserError(
+                f"--drop {name}: the agent takes it for reliable, it cannot be "
+                f"missing; what may fail: {', '.join(sensors)}"
+            )
         choose(name, dict.fromkeys(sensors), "sensor")
     left = tuple(name for name in sensors if name not in args.drop)
     name = f"without_{'_'.join(dict.fromkeys(args.drop))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,9 @@ import pytest
 from agent_folders import save_tiny
 from PIL import Image
 from script_runs import Finished, Script, error_line, load_script
+
+from agents.perception import Perception, Task
+from nexus_rl import UserError
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,14 @@ def test_mistakes_are_one_line(home: Path, tmp_path: Path) -> None:
     assert "--steps must be" in refused(agent, "--steps", "0")
     assert "GIFs only" in error_line(watch(tmp_path, agent, "--gif", "out.mp4"))
     assert "threads must be at least 0" in refused(agent, "--threads", "-1")
+
+
+def test_a_reliable_sensor_cannot_be_dropped() -> None:
+    script: ModuleType = load_script("watch_agent.py")
+    env = "nexus_rl/MultimodalPendulum-v0"
+    task = Task(env, {}, Perception(), reliable=("sound",))
+    args = script.Args(Path("agent"), drop=("image",))
+    (condition,) = script.conditions_for(args, task)
+    assert condition.name == "without_image"
+    with pytest.raises(UserError, match=r"--drop sound: .* reliable.*fail: image$"):
+        script.conditions_for(replace(args, drop=("sound",)), task)
