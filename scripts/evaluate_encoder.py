@@ -2,7 +2,8 @@
 
     python scripts/evaluate_encoder.py --model runs/multimodal_pendulum
     python scripts/evaluate_encoder.py --model runs/mhd --env nexus_rl/DigitDial-v0 \\
-        --env-kwargs split=test --append position --absent label
+        --env-kwargs split=test --fit-kwargs split=train \\
+        --append position --absent label
 
 Probes are fitted with all sensors and applied with some missing. Writes probe.json,
 and a table and a plot made from it. Several models make one page, with the spread
@@ -35,6 +36,9 @@ class Args:
     env_kwargs: cli.EnvKwargs = field(default_factory=dict)
     """Arguments of the environment, such as enemies=2; those of the model's training
     if neither these nor --env are given."""
+    fit_kwargs: cli.EnvKwargs = field(default_factory=dict)
+    """Changes to the arguments of the environment where probes are fitted, such as
+    split=train where --env-kwargs says split=test."""
     append: tuple[str, ...] = ()
     """Sensors that probes see beside the latent; the model need not know them."""
     absent: tuple[str, ...] = ()
@@ -64,6 +68,12 @@ def main() -> None:
         loaded = [load(folder, env, args.device, **differ) for folder in args.model]
         train, test = samples(env, args.rows, args.seed)
         names = state_names(env, train[1].shape[1])
+        space = env.observation_space
+    if args.fit_kwargs:
+        with opened(env_id, {**env_kwargs, **args.fit_kwargs}) as recorded:
+            if recorded.env.observation_space != space:
+                raise UserError("--fit-kwargs must leave the sensors as they are")
+            train, _ = samples(recorded.env, args.rows, args.seed)
     models = [
         evaluate(folder, model, train, test, seed=args.seed, **differ)
         for folder, model in zip(args.model, loaded, strict=True)
@@ -71,6 +81,7 @@ def main() -> None:
     result = {
         "env": env_id,
         "env_kwargs": env_kwargs,
+        "fit_kwargs": args.fit_kwargs,
         **differ,
         "state": names,
         "rows": args.rows,
@@ -167,9 +178,12 @@ def table(result: dict[str, Any]) -> str:
     said = ", ".join(f"{k} {value}" for k, value in config.items() if value is not None)
     env = " ".join([result["env"], *cli.show_kwargs(result["env_kwargs"])])
     over = f"; mean (worst) over {count} models" if count > 1 else ""
+    kwargs = cli.show_kwargs(result.get("fit_kwargs", {}))
+    fitted = f", where {' '.join(kwargs)}" * bool(kwargs)
     beside = f", which see {', '.join(result['append'])} too" * bool(result["append"])
     lines = [
-        f"R2 of the state of {env}, probes fitted with all sensors{beside}{over}. "
+        f"R2 of the state of {env}, probes fitted with all sensors{fitted}{beside}"
+        f"{over}. "
         "distance: of z(subset) from z(all), in spreads of z.",
         "",
         "| given |"

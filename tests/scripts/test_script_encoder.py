@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 import torch
-from dial_world import write_mhd
+from dial_world import write_mhd, write_mnist
 from matplotlib.figure import Figure
 from script_runs import PENDULUM, error_line, evaluate_encoder, load_script
 
@@ -237,6 +237,28 @@ def test_a_model_of_other_modalities_beside_a_sensor(tmp_path: Path) -> None:
         # The pointer, whatever is missing; the untrained latent shifts a little.
         assert min(row["ridge_r2"][2:]) > 0.5
     assert min(told["rows"][-1]["ridge_r2"][2:]) > 0.95
+
+
+def test_probes_are_fitted_on_recordings_and_tested_on_others(tmp_path: Path) -> None:
+    kwargs = {"folder": write_mhd(write_mnist(tmp_path / "data")), "split": "test"}
+    model = make_model("nexus", [*PAPER.values()], width=16, latent_dim=4, seed=1)
+    model.save_pretrained(tmp_path / "model")
+    dial = ["--model", "model", "--env", "nexus_rl/DigitDial-v0", "--out", "found"]
+    dial += ["--append", "position", "--absent", "label", "--env-kwargs"]
+    dial += cli.show_kwargs(kwargs)
+    rows = {}
+    for split in ("train", "test"):
+        crossed = [*OPTIONS, *dial, "--fit-kwargs", f"split={split}"]
+        done = evaluate_encoder(tmp_path, *crossed)
+        assert done.code == 0, done.said
+        assert f"with all sensors, where split={split}, which see" in done.said
+        rows[split] = read(tmp_path / "found")["models"][0]["rows"]
+    assert evaluate_encoder(tmp_path, *OPTIONS, *dial).code == 0
+    # Fitting where it is tested is what happens without the option.
+    assert read(tmp_path / "found")["models"][0]["rows"] == rows["test"]
+    assert rows["train"] != rows["test"]
+    crossed = [*OPTIONS, *dial, "--fit-kwargs", "data=mnist"]
+    assert "must leave the sensors" in error_line(evaluate_encoder(tmp_path, *crossed))
 
 
 @pytest.mark.parametrize(
