@@ -15,16 +15,6 @@ from nexus_rl.errors import UserError
 REAL = os.environ.get("NEXUS_RL_DATA")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_mhd(write_mnist(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-def dial(folder):
-    return DigitDial("mnist", folder=folder)
-
-
 class TestPicture:
     def test_marks_the_target_if_asked(self, folder):
         pictures = []

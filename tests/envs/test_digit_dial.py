@@ -11,7 +11,6 @@ from dial_world import (
     images_of,
     labels_of,
     marks,
-    write_mhd,
     write_mnist,
 )
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
@@ -25,16 +24,6 @@ from nexus_rl.wrappers import Bernoulli, Fixed, VecSensorDropout
 
 ID = "envs:nexus_rl/DigitDial-v0"
 LEFT, STAY, RIGHT = range(3)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_mhd(write_mnist(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-def dial(folder):
-    return DigitDial("mnist", folder=folder)
 
 
 def greedy(info):
