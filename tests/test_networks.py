@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,15 @@ from torch import nn
 from nexus_rl import Modality, UserError
 from nexus_rl.distributed import BatchNorm
 from nexus_rl.modality import PAPER
-from nexus_rl.networks import FromBands, Networks, ToBands, builder_for, mlp
+from nexus_rl.networks import (
+    FromBands,
+    Longer,
+    Networks,
+    Shorter,
+    ToBands,
+    builder_for,
+    mlp,
+)
 
 some = settings(max_examples=25, deadline=None)
 sides = st.integers(4, 65)
@@ -204,6 +213,25 @@ def test_matrix_products_give_what_convolutions_give(channels: int, bands: int) 
         )
         ours.load_state_dict(theirs.state_dict())
         x = torch.randn(3, *shape, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("frames", [4, 9, 32])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_one_dimension_gives_what_two_give(frames: int, extra: int) -> None:
+    time: dict[str, Any] = {
+        "kernel_size": (4, 1),
+        "stride": (2, 1),
+        "padding": (1, 0),
+        "bias": False,
+    }
+    for one, two, options in (
+        (Shorter, nn.Conv2d, time),
+        (Longer, nn.ConvTranspose2d, {**time, "output_padding": (extra, 0)}),
+    ):
+        ours, theirs = (layer(3, 5, **options).double() for layer in (one, two))
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(2, 3, frames, 1, dtype=torch.float64)
         torch.testing.assert_close(ours(x), theirs(x))
 
 

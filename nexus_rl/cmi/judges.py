@@ -23,7 +23,7 @@ from nexus_rl.errors import UserError, choose
 from nexus_rl.files import write_atomic
 from nexus_rl.processes import resolve_device
 
-CHUNK = 1000
+CHUNK = 250  # rows at a time: what fits into the cache of a processor
 MOST_EPOCHS = 100  # of the released code
 Given = Callable[[Tensor], Tensor]
 Columns = Mapping[str, Tensor]
