@@ -6,6 +6,7 @@ A column is a tensor (N, ...) or, for a modality whose bottom is fixed, a pair
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -23,6 +24,21 @@ def rows_of(columns: Columns) -> int:
     """Number of rows N."""
     column = next(iter(columns.values()))
     return len(column[0] if isinstance(column, tuple) else column)
+
+
+def digests(columns: Columns) -> dict[str, str]:
+    """The start of a SHA-256 of each column's type, shape and values, by name."""
+    return {name: digest(column) for name, column in columns.items()}
+
+
+def digest(column: Tensor) -> str:
+    """That of one column."""
+    # NumPy does not know bfloat16.
+    known = column.float() if column.dtype is torch.bfloat16 else column
+    array = known.detach().cpu().contiguous().numpy()
+    found = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    found.update(array.data if array.size else b"")
+    return found.hexdigest()[:16]
 
 
 def to(columns: Columns, device: torch.device) -> Columns:

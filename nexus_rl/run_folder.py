@@ -146,15 +146,19 @@ class RunFolder:
             )
         # Through JSON and back, where tuples are lists.
         now, then = json.loads(json.dumps(trained)), run.get("trained", {})
+        unused = {"format"}  # changes no number; older runs do not say
+        if config.stage == "bottom":
+            unused |= {"top_weight", "top_likelihood"}
         for modality in [*now.get("modalities", ()), *then.get("modalities", ())]:
-            modality.pop("format", None)  # changes no number; older runs do not say
+            for field in unused & set(modality):
+                del modality[field]
         if "model" in then:  # options that are newer than the run were as by default
             then["model"] = asdict(ModelConfig()) | then["model"]
         for part in then:
             if now.get(part) != then[part]:
                 raise UserError(
-                    f"{self.path} was started with other {part}: {then[part]}, not "
-                    f"{now.get(part)}"
+                    f"{self.path} was started with other {part}: "
+                    f"{_difference(then[part], now.get(part))}"
                 )
 
     def read_run(self) -> dict[str, Any]:
@@ -236,3 +240,17 @@ class RunFolder:
     def picture_path(self, epoch: int) -> Path:
         """Where the picture of ``epoch`` is."""
         return self.path / "pictures" / f"epoch_{epoch:03d}.png"
+
+
+def _difference(then: Any, now: Any) -> str:
+    """Where two descriptions that are not equal first differ."""
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        then, now = dict(enumerate(then)), dict(enumerate(now))
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in [*then, *now]:
+            if then.get(key) != now.get(key):
+                name = (
+                    now.get(key, {}).get("name", key) if isinstance(key, int) else key
+                )
+                return f"{name} {_difference(then.get(key), now.get(key))}"
+    return f"{then}, not {now}"

@@ -100,8 +100,9 @@ def train_to_end(
 
 
 def _described(model: MultimodalVAE, columns: cols.Columns) -> dict[str, Any]:
-    """What is trained, and on how much: what a continued run must share."""
-    return {**describe(model), "rows": cols.rows_of(columns)}
+    """What is trained, and on what: both are those of a continued run, too."""
+    data = {"rows": cols.rows_of(columns), "data": cols.digests(columns)}
+    return {**describe(model), **data}
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nexus_rl.cmi.judge_networks import FEATURES, Autoencoder, Classifier, Judge
 from nexus_rl.cmi.judge_training import fit, load
+from nexus_rl.columns import digests
 from nexus_rl.config import TrainConfig, check_fields
 from nexus_rl.data.dataset import Dataset, classes_of, distinct_rows
 from nexus_rl.data.files import cache_folder
@@ -288,10 +289,4 @@ class Judges:
 
     @cached_property
     def _contents(self) -> dict[str, str]:
-        """The start of a SHA-256 of each modality's training data."""
-        found = {}
-        for name, data in self.dataset.train.items():
-            array = data.contiguous().cpu().numpy()
-            head = f"{array.dtype} {array.shape}".encode()
-            found[name] = hashlib.sha256(head + array.tobytes()).hexdigest()[:16]
-        return found
+        return digests(dict(self.dataset.train))
