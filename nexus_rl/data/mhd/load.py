@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nexus_rl.data.dataset import Dataset
 from nexus_rl.data.files import VARIABLE, cache_folder
+from nexus_rl.data.mhd.sides import sides
 from nexus_rl.data.mhd.store import BUILDING, COMMAND, INDEX, Folder
 from nexus_rl.errors import UserError
 from nexus_rl.modality import PAPER
@@ -24,10 +25,10 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
 
     ``image`` uint8 ``(N, 1, 28, 28)``, ``trajectory`` float16 ``(N, 200)``, ``sound``
     uint8 ``(N, 1, 32, 128)`` and ``label`` uint8 ``(N,)``; the first three stand for
-    [0, 1]. Its name is that of ``name_of``, its ``origin`` the index's source. It is
-    built once (scripts/build_mhd.py), not downloaded, and looked for in
-    ``data_dir``; otherwise in ``$NEXUS_RL_DATA/mhd``, ``data/mhd`` and the user's
-    cache. Raises ``UserError`` if it is nowhere, unfinished or damaged.
+    [0, 1]. Its name is that of ``name_of``, its ``origin`` the index's source, with
+    what ``sides`` counts. It is built once (scripts/build_mhd.py), not downloaded, and
+    looked for in ``data_dir``; otherwise in ``$NEXUS_RL_DATA/mhd``, ``data/mhd`` and
+    the user's cache. Raises ``UserError`` if it is nowhere, unfinished or damaged.
     """
     folder = find_built(data_dir)
     folder.check()
@@ -41,9 +42,11 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
         # 4 kB a row: less than an index would save in code.
         return {**columns, "sound": sounds[columns["sound"].long()]}
 
-    digits, source = tuple("0123456789"), folder.index()["source"]
+    digits, origin = tuple("0123456789"), dict(folder.index()["source"])
+    if counts := sides(folder):
+        origin["sides"] = counts
     parts = (part("train"), part("test"))
-    return Dataset(name_of(folder), MODALITIES, *parts, digits, source)
+    return Dataset(name_of(folder), MODALITIES, *parts, digits, origin)
 
 
 def name_of(folder: Folder) -> str:
