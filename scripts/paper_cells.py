@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 from paper_groups import Group, title
 
@@ -15,12 +16,26 @@ def percent(spread: Spread | None) -> str:
 
 
 def number(spread: Spread | None) -> str:
-    """An MFD with both spreads; it may be of any size."""
+    """An MFD with both spreads; it may be of any size.
+
+    The paper's spread is that of directions: of one there is none.
+    """
     return "-" if spread is None else _shown(spread, 1, 1 if spread.mean >= 10 else 3)
 
 
+def coherence(group: Group) -> str:
+    """How often joint samples agree, in %, and how much seeds differ."""
+    shares = [100 * share for share in group.coherence()]
+    if not shares:
+        return "-"
+    spread = f" (± {stdev(shares):.1f})" if len(shares) > 1 else ""
+    return f"{fmean(shares):.1f}{spread}"
+
+
 def _shown(spread: Spread, scale: float, digits: int = 1) -> str:
-    text = f"{scale * spread.mean:.{digits}f} ± {scale * spread.pooled:.{digits}f}"
+    text = f"{scale * spread.mean:.{digits}f}"
+    if spread.directions > 1:
+        text += f" ± {scale * spread.pooled:.{digits}f}"
     if spread.over_seeds is not None:
         text += f" (± {scale * spread.over_seeds:.{digits}f})"
     return text

@@ -7,6 +7,7 @@ from math import hypot
 from pathlib import Path
 
 from paper_groups import Group, by_dataset, read_groups, rho_of, title
+from paper_runs import RHOS
 
 from nexus_rl.cmi.spread import Spread
 from nexus_rl.files import write_atomic
@@ -22,9 +23,14 @@ Fig. A.21), and with four modalities (Table 3); written by \
 `scripts/reproduce_paper.py` from its runs. A difference \
 counts if it is more than twice the seeds' standard deviations of both sides together; \
 what differs less is *not confirmed* where a difference is claimed. *Open*: not \
-measured here. Accuracies in %, mean ± deviation over seeds; MFD of images from labels \
-(class). With four modalities a claim is about every target named, from sets of one or \
-of three given others, the two sides as `a against b`."""
+measured here with two seeds. Accuracies in %, mean ± deviation over seeds; MFD of \
+images from labels (class). With four modalities a claim is about every target named, \
+from sets of one or of three given others, the two sides as `a against b`.
+
+Runs are shorter here: 20 epochs, over all of which the KL weights rise as in the \
+paper's code; the paper trains for 80 more at full weight. Models of one level have a \
+latent of 64 dimensions and models of two a top latent of 16, as the paper says, so \
+claims about levels are about both."""
 
 
 def write_claims(out: Path) -> Path:
@@ -103,29 +109,35 @@ def every(*findings: Finding) -> Finding:
 
 
 def alike(rows: Rows) -> Finding:
-    """Concatenation and mean: within two points, or within the seeds' noise."""
-    kinds = ("single", "joint", "cross")
-    pairs = [
-        tuple(spread(rows, row, kind, "accuracy") for row in ("nexus_2", "nexus0_2"))
-        for kind in kinds
-    ]
-    said, verdict = [], CONFIRMED
-    for kind, (a, b) in zip(kinds, pairs, strict=True):
+    """Concatenation and mean: within two points, or within the seeds' noise.
+
+    Open where they are further apart and the noise is not known.
+    """
+    findings = []
+    for kind in ("single", "joint", "cross"):
+        a, b = (spread(rows, row, kind, "accuracy") for row in ("nexus_2", "nexus0_2"))
         if a is None or b is None:
             return OPEN, ""
-        said.append(f"{kind} {shown(a, 'accuracy')} and {shown(b, 'accuracy')}")
-        if abs(a.mean - b.mean) > 0.02 and (more(a, b) or more(b, a)):
-            verdict = REFUTED
-    return verdict, "; ".join(said)
+        numbers = f"{kind} {shown(a, 'accuracy')} and {shown(b, 'accuracy')}"
+        findings.append((_likeness(a, b), numbers))
+    return every(*findings)
+
+
+def _likeness(a: Spread, b: Spread) -> str:
+    if abs(a.mean - b.mean) <= 0.02:
+        return CONFIRMED
+    clear = (more(a, b), more(b, a))
+    return REFUTED if True in clear else OPEN if None in clear else CONFIRMED
 
 
 def best(rows: Rows) -> Finding:
-    """Nexus against the strongest other model of each level, correct ones."""
+    """Nexus against the strongest other model that has at least two seeds."""
     others = {
         row: found
         for row in rows
-        if not row.startswith("nexus")
+        if not (row.startswith("nexus") or row.endswith("_plus"))
         and (found := spread(rows, row, "cross", "accuracy")) is not None
+        and found.over_seeds is not None
     }
     if not others:
         return OPEN, ""
@@ -160,7 +172,7 @@ CLAIMS: dict[str, Callable[[Rows], Finding]] = {
     "Joint accuracy: Nexus is above MVAE": lambda rows: differ(
         rows, "nexus_2", "mvae_1", "joint"
     ),
-    "Cross-modality accuracy: Nexus is above every other model": best,
+    "Cross-modality accuracy: Nexus is above every other family of models": best,
 }
 
 
@@ -182,11 +194,14 @@ def joint(groups: Sequence[Group]) -> Finding:
     """Joint accuracy falls where every row is dropped, and not before."""
     rows = {group.row: group for group in groups}
     drop = differ(rows, "rho0.8", "rho1", "joint")
-    a, b = (spread(rows, row, "joint", "accuracy") for row in ("rho0.1", "rho0.8"))
-    if a is None or b is None:
-        return drop
-    flat = CONFIRMED if abs(a.mean - b.mean) < 0.02 else REFUTED
-    return every(drop, (flat, f"rho 0.1: {shown(a, 'accuracy')}"))
+    found = {row: spread(rows, row, "joint", "accuracy") for row in rows}
+    below = {row: each for row, each in found.items() if each and row != "rho1"}
+    if drop[0] == OPEN or len(below) < len(RHOS) - 1:
+        return OPEN, drop[1]
+    means = [each.mean for each in below.values()]
+    flat = CONFIRMED if max(means) - min(means) < 0.02 else REFUTED
+    numbers = [f"{title(row)} {shown(each, 'accuracy')}" for row, each in below.items()]
+    return every(drop, (flat, ", ".join(numbers)))
 
 
 RHO_CLAIMS: dict[str, Callable[[Sequence[Group]], Finding]] = {
@@ -197,6 +212,7 @@ RHO_CLAIMS: dict[str, Callable[[Sequence[Group]], Finding]] = {
 
 SENSED = ("image", "trajectory", "sound")
 TARGETS = (*SENSED, "label")
+MIXTURES = ("mmvae_2", "mmjsd_2")
 Side = tuple[str, int]  # row, number of given modalities
 
 
@@ -228,8 +244,14 @@ def from_one(rows: Rows, rival: str) -> Finding:
 
 def lowest(rows: Rows) -> Finding:
     """No model's images have a lower MFD than those of Nexus."""
-    sides = [("nexus0_2", 1), ("nexus0_2", 3), ("mvae_2", 1), ("mvae_2", 3)]
-    sides.append(("mmvae_2", 1))  # an expert is chosen: more modalities tell no more
+    rivals = dict.fromkeys(["nexus0_2", "mvae_2", "mmvae_2", *rows])
+    # Of mixtures one expert is chosen: more modalities tell no more.
+    sides = [
+        (row, count)
+        for row in rivals
+        for count in ((1,) if row in MIXTURES else (1, 3))
+        if row != "nexus_2"
+    ]
     return every(
         *(
             by_target(rows, side, ("nexus_2", side[1]), "mfd_class", ["image"])
@@ -249,7 +271,7 @@ FOUR_CLAIMS: dict[str, Callable[[Rows], Finding]] = {
         rows, "nexus0_2"
     ),
     "One given: Nexus is above MVAE": lambda rows: from_one(rows, "mvae_2"),
-    "One given: Nexus is above an MMVAE with every expert trained": (
+    "Not in the paper: one given, Nexus is above an MMVAE with every expert trained": (
         lambda rows: from_one(rows, "mmvae_2")
     ),
     "Nexus has the lowest MFD of images": lowest,

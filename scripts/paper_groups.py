@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from nexus_rl.cmi.report import Report
+from nexus_rl.cmi.report import Report, check_same
 from nexus_rl.cmi.spread import MEASURES, Spread, over_seeds
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json
@@ -31,6 +31,12 @@ class Group:
     def runs(self) -> list[dict[str, Any]]:
         return [report.runs[self.row] for report in self.reports]
 
+    @property
+    def latent(self) -> int:
+        """Dimensions of the top latent."""
+        size: int = self.runs[0]["model"]["latent_dim"]
+        return size
+
     def spread(self, kind: str, measure: str) -> Spread | None:
         """Over the directions of one kind, such as "cross"."""
         found = {each["kind"]: each for each in over_seeds(self.reports, ("kind",))}
@@ -45,6 +51,10 @@ class Group:
                 return each
         return dict.fromkeys(MEASURES)
 
+    def coherence(self) -> list[float]:
+        """How often image and label of a joint sample agree, a share a seed."""
+        return [each.agreement for report in self.reports for each in report.coherence]
+
     def frontier(self) -> dict[str, tuple[float, float]]:
         """Accuracy and class MFD of each way to make an image, means over seeds."""
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -58,24 +68,42 @@ class Group:
 
 
 def read_groups(folder: Path) -> list[Group]:
-    """The runs below ``folder``, seeds together, by dataset and epochs, in order."""
+    """The runs below ``folder``, seeds together, by dataset and epochs, in order.
+
+    Raises ``UserError`` if there are none, or if those of a dataset do not compare.
+    """
     found: dict[tuple[str, int, str, str], list[Report]] = defaultdict(list)
+    first: dict[str, tuple[Path, Report]] = {}
     for path in sorted(folder.glob("*.json")):
         report = Report.from_json(path.read_text())
         row, run = next(iter(report.runs.items()))
         alone = {name: how["epochs"] for name, how in run.get("alone", {}).items()}
         found[run["dataset"], run["epochs"], row, str(alone)].append(report)
+        _check_data(first.setdefault(run["dataset"], (path, report)), path, report)
     if not found:
         raise UserError(f"no results in {folder}")
     groups = [Group(key[0], key[2], key[1], tuple(r)) for key, r in found.items()]
     return sorted(groups, key=_place)
 
 
+def _check_data(first: tuple[Path, Report], path: Path, report: Report) -> None:
+    (known,), (mine,) = first[1].runs.values(), report.runs.values()
+    try:
+        check_same(first[1], report)
+        if known.get("data") != mine.get("data"):
+            raise UserError("their data are from other sources")
+    except UserError as error:
+        raise UserError(
+            f"{path} and {first[0]} cannot stand in one table: {error}; move one away, "
+            "or choose another folder (--out)"
+        ) from None
+
+
 def _place(group: Group) -> tuple[str, int, str, int]:
-    name, _, levels = group.row.rpartition("_")
-    known, name = list(TITLES), name if levels.isdigit() else group.row
+    known, (name, _, rest) = list(TITLES), group.row.partition("_")
+    name = group.row if group.row in known else name
     place = known.index(name) if name in known else len(known)
-    return group.dataset, place, levels, group.epochs
+    return group.dataset, place, rest, group.epochs
 
 
 def by_dataset(groups: Sequence[Group]) -> dict[str, list[Group]]:
@@ -93,17 +121,20 @@ def rho_of(group: Group) -> float:
 
 
 def title(row: str) -> str:
-    """mvae_2 is "MVAE, 2 levels"."""
-    name, _, levels = row.rpartition("_")
-    if not levels.isdigit():
+    """mvae_2 is "MVAE, 2 levels", mvae_plus "MVAE+", mvae_1_16 with latent 16."""
+    name, *parts = row.split("_")
+    if row in TITLES or not parts:
         return TITLES.get(row, row.replace("rho", "rho "))
-    return f"{TITLES.get(name, name)}, {levels} level{'s' * (levels != '1')}"
+    levels, *latent = parts
+    if levels == "plus":
+        return f"{TITLES.get(name, name)}+"
+    text = f"{TITLES.get(name, name)}, {levels} level{'s' * (levels != '1')}"
+    return text + "".join(f", latent {size}" for size in latent)
 
 
 TITLES = {
     "nexus": "Nexus",
     "nexus0": "Nexus-0",
-    "nexus_plus": "Nexus+",
     "plus_blurred": "with the paper's image bottom",
     "plus_sampled": "with samples upward",
     "plus_unaligned": "without alignment",

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paper_cells import directions, number, percent, quoted
+from paper_cells import coherence, directions, number, percent, quoted
 from paper_figures import (
     CEILINGS,
     plot_fig_a21,
@@ -77,20 +77,36 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
 
 HOW = """Accuracies in %, with latents sampled. `a ± b (± c)`: mean, the paper's \
 spread (population deviation of all directions and seeds), deviation over seeds. \
-MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. In \
+MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. \
+*Coherence*: how often image and label of a joint sample of the prior agree, in %. In \
 italics what the paper reports for 100 epochs of one stage, measured with its own \
-classifiers and autoencoders. With two levels a seed's bottoms are trained first and \
+classifiers and autoencoders; how its MFDs spread over a single direction it does not \
+say. With two levels a seed's bottoms are trained first and \
 shared by all models, whose top levels follow them epoch by epoch, as if both were \
-trained at once; models of one level are trained end to end. The KL weights rise over \
-the first 20 epochs, as in the paper's code."""
+trained at once; models of one level are trained end to end. *Latent*: dimensions of \
+the top latent. The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
+epochs end as soon as the weights are full, where the paper's go on for 80."""
+
+MIXTURE = """Of several given modalities MMVAE and mmJSD see one, drawn at random: \
+what they infer from both is the mean of what they infer from each, and has no other \
+meaning. The paper leaves it blank."""
+
+PLUS = """Rows with a + have the image bottom of the preset `nexus_plus` (KL weight \
+0.1), which all of them share, and send the bottoms' means upward, in training and \
+here, where others send samples: for the second alone compare accuracies with \
+posterior means, below."""
+
+NEWER = """MoPoE, MVTCAE, mmJSD, JMVAE and AVAE are their objectives and fusions on \
+the two-level core, with their authors' default weights or none, not the networks of \
+their papers."""
 
 UNCLEAR = "†: printed without decimal points in the copy of the paper at hand."
 
 FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
 with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \
-reconstructions of the test images and of other images of the class bound what a top \
-level on them can reach; a Gaussian fitted to the codes of each class is what can be \
-had without a top level; real images bound everything."""
+reconstructions of the test images and of other images of the class, and real images, \
+say what full diversity looks like: who draws prototypes can be more accurate. A \
+Gaussian fitted to the codes of each class is what can be had without a top level."""
 
 
 def table1(groups: Sequence[Group]) -> str:
@@ -149,21 +165,32 @@ def _accuracies(
     lines = [
         f"## {dataset}",
         "",
-        "| model | seeds | epochs | single | joint | cross | image MFD |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| model | latent | seeds | epochs | single | joint | cross | image MFD "
+        "| coherence |",
+        "| --- |" + " ---: |" * 8,
     ]
     for group in groups:
-        cells = [percent(group.spread(kind, "accuracy")) for kind in COLUMNS]
-        cells.append(number(group.spread("cross", "mfd_class")))
-        name, seeds = title(group.row), len(group.reports)
-        lines.append(f"| {name} | {seeds} | {group.epochs} | {' | '.join(cells)} |")
+        cells = [str(group.latent), str(len(group.reports)), str(group.epochs)]
+        cells += [percent(group.spread(kind, "accuracy")) for kind in COLUMNS]
+        cells += [number(group.spread("cross", "mfd_class")), coherence(group)]
+        lines.append(f"| {title(group.row)} | {' | '.join(cells)} |")
         theirs = paper.get(group.row)
         if theirs:
             unclear = theirs.get("unclear", ())
             said = (*COLUMNS, "mfd")
             cells = [quoted(theirs.get(key), key in unclear) for key in said]
-            lines.append(f"| *{name}, paper* | *5* | *100* | {' | '.join(cells)} |")
-    return lines
+            head = f"| *{title(group.row)}, paper* | | *5* | *100* |"
+            lines.append(f"{head} {' | '.join(cells)} | |")
+    return [*lines, *_remarks(groups)]
+
+
+def _remarks(groups: Sequence[Group]) -> list[str]:
+    """What is to be known of some of the rows."""
+    names = {group.row.partition("_")[0] for group in groups}
+    said = [MIXTURE] if names & {"mmvae", "mmjsd"} else []
+    said += [PLUS] if any("plus" in group.row for group in groups) else []
+    said += [NEWER] if names & {"mopoe", "mvtcae", "mmjsd", "jmvae", "avae"} else []
+    return [line for text in said for line in ("", text)]
 
 
 def _ceilings(groups: Sequence[Group]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ RHOS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 TABLE2 = ("nexus_2", "nexus0_2", "mvae_1", "mmvae_1", "mvae_2", "mmvae_2")
 TABLE3 = ("nexus_2", "nexus0_2", "mvae_2", "mmvae_2")
 TABLE1 = (*TABLE3, "nexus_1", "nexus0_1", "mvae_1", "mmvae_1")
-LEVELS = {"1": "paper_single_level", "2": "paper"}
+LEVELS = {"1": "paper_single_level", "2": "paper", "plus": "nexus_plus"}
 FOUR_LEVELS = {"2": "paper_four"}
 TWO = ("image", "label")
 FOUR = ("table3", "samples")  # experiments with all of MHD's modalities
@@ -39,8 +40,9 @@ class Args:
     """mnist, fashion_mnist or mhd, of which all but table3 and samples use image and
     label; mhd for these and table1, fashion_mnist for others if not given."""
     rows: tuple[str, ...] = ()
-    """Models of tables and pictures as NAME_LEVELS, such as mvae_2; the paper's, for
-    table2 also both two-level baselines, if not given."""
+    """Models of tables and pictures as MODEL_LEVELS, such as mvae_2, with another
+    latent than the paper's as mvae_2_64, on nexus_plus's bottoms as mvae_plus; the
+    paper's, for table2 also both two-level baselines, if not given."""
     seeds: int = 3
     """Runs of each model, with seeds 0, 1, ..."""
     epochs: int = 20
@@ -74,6 +76,11 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
     make = choose(args.experiment, EXPERIMENTS, "experiment")
     usual = "mhd" if args.experiment in ("table1", *FOUR) else "fashion_mnist"
     args = replace(args, dataset=args.dataset or usual)
+    if args.experiment in FOUR and args.dataset != "mhd":
+        raise UserError(
+            f"{args.experiment} is about the four modalities of mhd, which "
+            f"{args.dataset} has not: leave --dataset out"
+        )
     return args, make(args)
 
 
@@ -193,17 +200,22 @@ EXPERIMENTS = {
 
 
 def preset_of(row: str, by_levels: Mapping[str, str] = LEVELS) -> Preset:
-    """nexus_2 is Nexus with two levels; nexus_plus is a preset of its own."""
+    """mvae_2 is MVAE with two levels, mvae_2_64 with a latent of 64 dimensions.
+
+    mvae_plus has the bottoms of the preset nexus_plus, and sends their means upward.
+    """
     from nexus_rl.models import MODELS
 
-    if row in PRESETS:
-        return PRESETS[row]
-    name, _, levels = row.rpartition("_")
-    try:
-        preset = PRESETS[by_levels[levels]]
-    except KeyError:
+    found = re.fullmatch(rf"([a-z0-9]+)_({'|'.join(by_levels)})(?:_([1-9]\d*))?", row)
+    if found is None:
         raise UserError(
-            f"unknown row {row!r}: expected NAME_LEVELS, such as mvae_2, or a preset"
-        ) from None
+            f"unknown row {row!r}: expected MODEL_LEVELS or MODEL_LEVELS_LATENT, such "
+            f"as mvae_2 or mvae_2_64; what may stand for LEVELS: {', '.join(by_levels)}"
+        )
+    name, levels, latent = found.groups()
     choose(name, {n: kind for n, kind in MODELS.items() if kind.generative}, "model")
-    return replace(preset, model=preset.model.for_model(name))
+    preset = PRESETS[by_levels[levels]]
+    model = preset.model.for_model(name)
+    if latent is not None:
+        model = replace(model, latent_dim=int(latent))
+    return replace(preset, model=model)

@@ -12,6 +12,7 @@ again, and one that was interrupted goes on. The page is made from all JSONs the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from paper_jobs import Job, run_jobs
 from paper_runs import Args, dataset_of, runs_of
 
 from nexus_rl import cli
+from nexus_rl.cmi.report import Report
+from nexus_rl.errors import UserError
 from nexus_rl.files import write_atomic
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def main() -> None:
 
 def write_results(runs: Sequence[Run], args: Args) -> list[Path]:
     """Makes the results that are not there, and the pages of all."""
-    waiting = [run for run in runs if not result_of(run, args).exists()]
+    waiting = [run for run in runs if not made(run, args)]
     if waiting:
         judges = [Job(make_judge, name) for name in judges_of(args).names()]
         run_jobs(judges, args, args.jobs, "judges")
@@ -96,6 +99,32 @@ def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
 
 def result_of(run: Run, args: Args) -> Path:
     return args.out / args.experiment / f"{run.name}.json"
+
+
+def made(run: Run, args: Args) -> bool:
+    """Whether the result of ``run`` is there.
+
+    Raises ``UserError`` if it is that of other settings.
+    """
+    path = result_of(run, args)
+    if not path.exists():
+        return False
+    report = Report.from_json(path.read_text())
+    now = json.loads(json.dumps(run.describe()))
+    pairs = {"samples": (report.settings.get("samples"), args.samples)}
+    for name, then in report.runs[run.row].items():
+        each = now.get(name, then)
+        if name in ("model", "train"):  # options may be newer than the result
+            pairs |= {f"{name}.{key}": (then[key], each.get(key)) for key in then}
+        else:
+            pairs[name] = (then, each)
+    for name, (then, asked) in pairs.items():
+        if then != asked:
+            raise UserError(
+                f"{path} was made with {name} {then}, not {asked}: delete it, or "
+                "choose another folder (--out)"
+            )
+    return True
 
 
 def make_judge(name: tuple[str, str], args: Args) -> None:

@@ -47,10 +47,10 @@ def evaluate_frontier(
     decoder. A two-level model of this library is also measured with multiples
     ``noise`` of the noise of its top decoder added to the code (``code_noise``), and
     with what its bottom level allows: reconstructions of the test items themselves,
-    and of other, training items of the same class, which is what the best possible top
-    level could make of a label; and a baseline without a top level, a Gaussian fitted
-    to the codes of each class. Last, real test items: the classifier's ceiling and the
-    MFD's floor. Options and errors are those of ``evaluate_cmi``.
+    and of other, training items of the same class, which is what a perfect top level
+    would make of a label, at full diversity; and a baseline without a top level, a
+    Gaussian fitted to the codes of each class. Last, real test items: the classifier's
+    ceiling and the MFD's floor. Options and errors are those of ``evaluate_cmi``.
     """
     imagination = Imagination(model, dataset)
     known = list(imagination.modalities)

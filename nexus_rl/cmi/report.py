@@ -119,7 +119,7 @@ class Report:
         if len(set(names)) < len(names):
             raise UserError(f"models need distinct names, got {', '.join(names)}")
         for report in reports[1:]:
-            _check_same(first, report)
+            check_same(first, report)
         return cls(
             first.settings,
             first.judges,
@@ -164,7 +164,8 @@ class Report:
         return plot(self)
 
 
-def _check_same(first: Report, other: Report) -> None:
+def check_same(first: Report, other: Report) -> None:
+    """Raises ``UserError`` unless both were measured alike, by the same judges."""
     for what, a, b in (
         ("settings", first.settings, other.settings),
         ("judges", first.judges, other.judges),

@@ -72,7 +72,9 @@ def test_every_run_leaves_a_report_and_the_table_is_made_of_them(made: Path) -> 
         if row.kind == "joint"
     ]
     mean = sum(accuracies) / len(accuracies)
-    (line,) = [x for x in page.splitlines() if x.startswith("| Nexus, 2 levels | 2 |")]
+    (line,) = [
+        x for x in page.splitlines() if x.startswith("| Nexus, 2 levels | 16 | 2")
+    ]
     assert f"| {100 * mean:.1f} ± " in line
     (record,) = [
         each for each in read(made / "results/table2.json") if each["row"] == "nexus_2"
@@ -96,10 +98,10 @@ def test_pictures_are_drawn_by_the_models_that_are_there(
 ) -> None:
     copy(made, tmp_path, "runs")
     log = tmp_path / "runs/paper/tiny_mvae_1_seed0_epochs2/log.jsonl"
-    before = log.stat()
+    before = log.stat().st_mtime_ns
     done = run(tmp_path, "pictures", *SMALL)
     assert done.code == 0, done.said
-    assert log.stat() == before
+    assert log.stat().st_mtime_ns == before
     for name in ("labels_tiny.png", "levels_tiny.png"):
         assert (tmp_path / "results" / name).read_bytes().startswith(b"\x89PNG")
         assert f"results/{name}" in done.said
@@ -116,6 +118,38 @@ def test_what_is_there_is_not_made_again_and_pages_are(
     for name in ("table2.md", "table2.json"):
         expected = (made / "results" / name).read_bytes()
         assert (tmp_path / "results" / name).read_bytes() == expected
+
+
+def test_a_result_of_other_settings_is_not_taken(made: Path, tmp_path: Path) -> None:
+    copy(made, tmp_path, "results")
+    wanted = [*SMALL[:-3], "3", *SMALL[-2:]]
+    assert SMALL[-4:-2] == ["--samples", "2"]
+    error = error_line(run(tmp_path, "table2", *wanted))
+    assert "made with samples 2, not 3: delete it, or choose" in error
+    path = tmp_path / "results/table2/tiny_nexus_2_seed1_epochs2.json"
+    written = path.read_text()
+    path.write_text(written.replace('"rho": 0.1', '"rho": 0.3'))
+    error = error_line(run(tmp_path, "table2", *SMALL))
+    assert f"{path.name} was made with model.rho 0.3, not 0.1" in error
+
+
+@pytest.mark.parametrize(
+    ("there", "other"),
+    [
+        ('"classifier_epochs": 20', '"classifier_epochs": 21'),
+        ('"items": ', '"items": 9'),
+    ],
+)
+def test_results_that_do_not_compare_make_no_table(
+    made: Path, tmp_path: Path, there: str, other: str
+) -> None:
+    copy(made, tmp_path, "results")
+    path = tmp_path / "results/table2/tiny_nexus_2_seed1_epochs2.json"
+    written = path.read_text()
+    assert there in written
+    path.write_text(written.replace(there, other))
+    error = error_line(run(tmp_path, "table2", *SMALL))
+    assert f"{path.name} and " in error and "cannot stand in one table" in error
 
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(
@@ -166,7 +200,7 @@ def test_jobs_come_after_what_they_need(
     ("arguments", "message"),
     [
         (["table4"], "unknown experiment 'table4'. Did you mean 'table"),
-        (["table2", "--rows", "mvae"], "unknown row 'mvae': expected NAME_LEVELS"),
+        (["table2", "--rows", "mvae"], "unknown row 'mvae': expected MODEL_LEVELS"),
         (["table2", "--rows", "mvea_2"], "unknown model 'mvea'. Did you mean 'mvae'"),
         (["table2", "--rows", "gmc_1"], "unknown model 'gmc'"),
         (["fig_a21", "--rows", "mvae_2"], "fig_a21 is about Nexus alone"),
@@ -199,5 +233,5 @@ def test_ablation_changes_one_thing_at_a_time(made: Path, tmp_path: Path) -> Non
         changed = {k for k in plus.keys() | other if plus.get(k) != other.get(k)}
         assert len(changed) == 1
     page = (tmp_path / "results/ablation.md").read_text()
-    assert "| Nexus+ | 1 | 1 |" in page and "| without alignment | 1 | 1 |" in page
+    assert "| Nexus+ | 16 | 1 | 1 |" in page and "| without alignment | 16 |" in page
     assert len(list((tmp_path / "runs/paper/bottoms").iterdir())) == 2
