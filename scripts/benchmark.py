@@ -1,39 +1,46 @@
 """Measure speed and memory on this machine: training, encoding, more modalities,
-environments.
+environments, whole evaluations.
 
     python scripts/benchmark.py --out results/benchmark.json
+    python scripts/benchmark.py --sections growth evaluation
 
-Every figure is a median over rounds in which all measurements take turns; what is
-compared is compared within a round, so that a busy machine disturbs it least.
+The page says of each section how often it was measured. Training and encoding take
+turns within every round, and what is compared is compared within a round, so that a
+busy machine disturbs it least.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import benchmark_envs
+import benchmark_evaluation
 import benchmark_growth
+import benchmark_memory
 import tyro
 
 from nexus_rl import cli
+from nexus_rl.errors import UserError
 from nexus_rl.files import write_atomic, write_json
 
 if TYPE_CHECKING:
     from nexus_rl.models import MultimodalVAE
 
+Section = Literal["training", "growth", "environments", "evaluation", "memory"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
 BATCHES = (64, 256)
 ENCODED = (1, 8, 64)
 MATMUL = 1024
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,37 +48,53 @@ class Args:
     """What to measure, and where to write it."""
 
     out: Path | None = None
-    """JSON file to write; nothing is written if not given."""
+    """JSON file to write, and a page beside it, of these sections alone; nothing is
+    written if not given."""
+    sections: tuple[Section, ...] = SECTIONS
+    """What is measured."""
     rounds: int = 30
-    """Rounds of measurements; the median is reported."""
+    """Rounds of training, about a third as many of growth and environments; the median
+    is reported. Evaluation and memory are measured once."""
+    evaluation_items: int = benchmark_evaluation.ITEMS
+    """Test items of an evaluation; 10,000 take several minutes on one core."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda or cuda:N; memory is measured on the CPU."""
     seed: int = 0
     """Seeds the model and the made-up data."""
 
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
+    for name, least in (("rounds", 1), ("evaluation_items", 20)):
+        if getattr(args, name) < least:
+            raise UserError(
+                f"{name} must be at least {least}, got {getattr(args, name)}"
+            )
     import torch
 
     from nexus_rl.processes import resolve_device
 
     cli.keep_freed_memory()
     device = resolve_device(args.device)
-    every = os.cpu_count() or 1
+    cores, rounds = os.cpu_count(), args.rounds // 3 + 1
     result: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {every} cores, torch {torch.__version__}",
+        "machine": f"{platform.machine()}, {cores} cores, torch {torch.__version__}",
         "device": str(device),
-        "rounds": args.rounds,
-        "threads": {},
     }
-    for threads in dict.fromkeys((1, every)):
-        torch.set_num_threads(threads)
-        result["threads"][str(threads)] = measure(device, args)
+    measures: dict[Section, Callable[[], dict[str, Any]]] = {
+        "training": lambda: by_threads(device, args),
+        "growth": lambda: benchmark_growth.measure(rounds, args.seed, device),
+        "environments": lambda: benchmark_envs.measure(rounds, args.seed, device),
+        "evaluation": lambda: benchmark_evaluation.measure(
+            args.evaluation_items, args.seed, device
+        ),
+        "memory": benchmark_memory.measure,
+    }
     torch.set_num_threads(1)
-    result["growth"] = benchmark_growth.measure(args.rounds // 3 + 1, args.seed)
-    result["environments"] = benchmark_envs.measure(args.rounds // 3 + 1, args.seed)
-    result["memory_mb"] = peak_memory()
+    for section, measured in measures.items():
+        if section in args.sections:
+            log.info("measuring %s", section)
+            result[section] = measured()
     page = table(result)
     if args.out is not None:
         write_json(args.out, result)
@@ -80,7 +103,19 @@ def main() -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures in Markdown."""
+    """The figures of all sections in Markdown."""
+    tables: dict[Section, Callable[[dict[str, Any]], str]] = {
+        "training": training_table,
+        "growth": benchmark_growth.table,
+        "environments": benchmark_envs.table,
+        "evaluation": benchmark_evaluation.table,
+        "memory": benchmark_memory.table,
+    }
+    parts = [tables[name](result[name]) for name in tables if name in result]
+    return "\n\n".join([f"{result['machine']}, {result['device']}.", *parts]) + "\n"
+
+
+def training_table(result: dict[str, Any]) -> str:
     counts = list(result["threads"])
     rows: dict[str, list[Any]] = {}
 
@@ -98,9 +133,9 @@ def table(result: dict[str, Any]) -> str:
             add(f"encoding a batch of {batch}, ms", ms)
     return "\n".join(
         [
-            f"{result['machine']}, {result['device']}; medians of {result['rounds']} "
-            "rounds; image and label, two levels, "
-            f"{figures['mflop_per_sample']} MFLOP a training sample.",
+            f"Image and label, two levels, {figures['mflop_per_sample']} MFLOP a "
+            f"training sample; medians of {result['rounds']} rounds, in which all of a "
+            "column take turns.",
             "",
             "| threads | " + " | ".join(counts) + " |",
             "| --- |" + " ---: |" * len(counts),
@@ -108,16 +143,20 @@ def table(result: dict[str, Any]) -> str:
                 f"| {name} | " + " | ".join(map(str, values)) + " |"
                 for name, values in rows.items()
             ),
-            "",
-            f"Peak memory: {result['memory_mb']['train_on_60000_images']} MB while "
-            "training on 60,000 images, of which importing torch takes "
-            f"{result['memory_mb']['import_torch']} MB.",
-            "",
-            benchmark_growth.table(result["growth"]),
-            "",
-            benchmark_envs.table(result["environments"]),
         ]
     )
+
+
+def by_threads(device: Any, args: Args) -> dict[str, Any]:
+    """All timings of training with one thread, and with one a core."""
+    import torch
+
+    found = {}
+    for threads in dict.fromkeys((1, os.cpu_count() or 1)):
+        torch.set_num_threads(threads)
+        found[str(threads)] = measure(device, args)
+    torch.set_num_threads(1)
+    return {"rounds": args.rounds, "threads": found}
 
 
 def measure(device: Any, args: Args) -> dict[str, Any]:
@@ -165,22 +204,16 @@ def seconds_by_round(
     jobs: dict[str, Callable[[], object]], rounds: int, device: Any
 ) -> dict[str, list[float]]:
     """Seconds of one call of each job in each round; the jobs take turns."""
-    import torch
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(rounds + 1):
         for name, job in jobs.items():
             job()  # brings the job's data and code back into the caches
-            wait()
+            benchmark_growth.wait(device)
             repeats = 1 if name == "train 256" else 4
             start = time.perf_counter()
             for _ in range(repeats):
                 job()
-            wait()
+            benchmark_growth.wait(device)
             if round_ > 0:  # the first round warms up
                 taken[name].append((time.perf_counter() - start) / repeats)
     return taken
@@ -231,41 +264,6 @@ def flops_per_sample(seed: int, device: Any) -> float:
     with FlopCounterMode(display=False) as counter:
         model.loss(data).total.backward()
     return counter.get_total_flops() / 64
-
-
-def peak_memory() -> dict[str, int]:
-    """Peak resident memory in MB of processes that import torch, and that train."""
-    imported = run_child("import torch")
-    return {"import_torch": imported, "train_on_60000_images": run_child(TRAIN)}
-
-
-# Nine tenths go to validation, to keep it short: memory does not depend on steps.
-TRAIN = """
-from benchmark import cli, made_up, new_model
-from nexus_rl import TrainConfig, train
-cli.keep_freed_memory()
-data, model = made_up(60_000, 0, "cpu"), new_model(0.1, 0, "cpu")
-config = TrainConfig(epochs=1, validation_fraction=0.9, device="cpu")
-train(model, data, config, out=FOLDER)
-"""
-
-
-def run_child(code: str) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        code = code.replace("FOLDER", repr(f"{folder}/run"))
-        report = f"{code}\nprint({PEAK})"
-        run = subprocess.run(
-            [sys.executable, "-c", report],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return int(run.stdout.split()[-1]) // 1024
-
-
-# Not getrusage: a child inherits the peak of the process that started it.
-PEAK = "next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1]"
 
 
 if __name__ == "__main__":
