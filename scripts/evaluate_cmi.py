@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from nexus_rl import cli
-from nexus_rl.errors import UserError
+from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json, write_atomic
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ class Args:
     model: tuple[Path, ...] = (Path("runs/fashion_mnist"),)
     """Folders of models, all of the same dataset."""
     dataset: str | None = None
-    """mnist or fashion_mnist; what the models were trained on if not given. Its test
-    part is used."""
+    """mnist, fashion_mnist or mhd (see build_mhd.py); what the models were trained on
+    if not given. Its test part is used."""
+    transfer: bool = False
+    """Allow --dataset to be another than the models were trained on."""
     samples: int = 10
     """Samples an item."""
     subsets: tuple[str, ...] = ("all",)
@@ -55,7 +57,8 @@ class Args:
     cache: Path | None = None
     """Where classifiers and autoencoders are kept; the user's cache if not given."""
     data_dir: Path | None = None
-    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download."""
+    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download; mhd
+    is never downloaded, but also found in data/mhd."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     threads: int = 0
@@ -104,6 +107,8 @@ def measured(args: Args, names: Sequence[str]) -> Report:
     device = str(resolve_device(args.device))
     models = [load_model(folder, device=device) for folder in args.model]
     dataset = load_dataset(dataset_of(args), data_dir=args.data_dir)
+    if not args.transfer:
+        check_same_rows(dataset, args.model)
     judges = Judges.of(dataset, cache=args.cache, device=device, progress=True)
     return Report.join(
         [
@@ -116,6 +121,8 @@ def measured(args: Args, names: Sequence[str]) -> Report:
 def dataset_of(args: Args) -> str:
     """What ``--dataset`` says, or what all models were trained on."""
     if args.dataset is not None:
+        if not args.transfer:
+            check_trained_on(args.dataset, args.model)
         return args.dataset
     found = set()
     for folder in args.model:
@@ -131,9 +138,48 @@ def dataset_of(args: Args) -> str:
         found.add(str(run["dataset"]))
     if len(found) > 1:
         raise UserError(
-            f"the models were trained on {', '.join(sorted(found))}: choose --dataset"
+            f"the models were trained on {', '.join(sorted(found))}: choose --dataset, "
+            "with --transfer"
         )
     return found.pop()
+
+
+def check_trained_on(dataset: str, folders: Sequence[Path]) -> None:
+    """Raises ``UserError`` for a run that says it was trained on anything else."""
+    from nexus_rl.data import DATASETS
+
+    choose(dataset, DATASETS, "dataset")
+    for folder in folders:
+        run = read_run(folder)
+        trained_on = run.get("dataset") or run.get("env")
+        if trained_on not in (None, dataset):
+            raise UserError(
+                f"{folder} was trained on {trained_on}, not on {dataset}: leave out "
+                f"--dataset, or add --transfer to measure it on {dataset} all the same"
+            )
+
+
+def check_same_rows(dataset: Dataset, folders: Sequence[Path]) -> None:
+    """Raises ``UserError`` for a run on other training rows of the same name.
+
+    Another build's, say, of which some may be among the test rows here.
+    """
+    from nexus_rl.columns import digests
+
+    trained = {folder: read_run(folder).get("trained", {}) for folder in folders}
+    now = (
+        digests(dict(dataset.train))
+        if any("data" in t for t in trained.values())
+        else {}
+    )
+    for folder, told in trained.items():
+        then = told.get("data", {})
+        if differ := [name for name in then if now.get(name, then[name]) != then[name]]:
+            raise UserError(
+                f"{folder} was trained on other rows of {dataset.name} than those "
+                f"found here: {', '.join(differ)} differ; give the same --data-dir, or "
+                "add --transfer"
+            )
 
 
 def evaluated(

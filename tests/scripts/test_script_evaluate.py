@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from script_runs import Finished, error_line, evaluate, load_script, load_tiny
+from script_runs import Finished, error_line, evaluate, load_script, load_tiny, read
 
 from nexus_rl import load_model, make_model
 from nexus_rl.cmi import Judges, Report, evaluate_cmi
@@ -135,6 +135,37 @@ def test_mistakes_are_one_line(tmp_path: Path, trained: Path, cache: Path) -> No
 
 
 TINY = ["--dataset", "tiny"]
+
+
+def test_other_data_than_a_run_was_trained_on_are_a_transfer(
+    tmp_path: Path, trained: Path, staged: Path, cache: Path
+) -> None:
+    """Shapes agree, so nothing else would tell."""
+    shutil.copytree(trained, tmp_path / "run")
+    noted = tmp_path / "run" / "run.json"
+    noted.write_text(json.dumps(read(noted) | {"dataset": "fashion_mnist"}))
+    options = ["--model", "run", trained / "best", *TINY, "--frechet"]
+    refused = error_line(run(tmp_path, cache, *options))
+    assert "run was trained on fashion_mnist, not on tiny" in refused
+    assert "--transfer" in refused
+    assert list((tmp_path / "run").glob("evaluation*")) == []
+    done = run(tmp_path, cache, *options, "--transfer")
+    assert done.code == 0, done.said
+    report = Report.from_json((tmp_path / "run" / "evaluation.json").read_text())
+    assert report.settings["dataset"] == "tiny"
+    assert report.runs["run"]["run"]["dataset"] == "fashion_mnist"
+    shutil.copytree(trained, tmp_path / "rebuilt")
+    noted = tmp_path / "rebuilt" / "run.json"
+    told = read(noted)
+    told["trained"]["data"]["image"] = "another"
+    noted.write_text(json.dumps(told))
+    refused = error_line(run(tmp_path, cache, "--model", "rebuilt", *TINY))
+    assert "other rows of tiny than those found here: image differ" in refused
+    refused = error_line(run(tmp_path, cache, "--model", staged / "run", *TINY))
+    assert "was trained on envs:nexus_rl/MultimodalPendulum-v0" in refused
+    shutil.copytree(trained, tmp_path / "tiny")
+    refused = error_line(run(tmp_path, cache, "--model", "tiny", "run", "--out", "o"))
+    assert "fashion_mnist, tiny: choose --dataset, with --transfer" in refused
 
 
 def test_models_that_do_not_fit_are_refused(
