@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,10 +113,10 @@ def conditions_of(
 
     Groups, in this order: "everything"; "missing", each proper subset of the sensors
     for the whole episode; "bernoulli", per step; "bursts"; "windows", one outage of one
-    sensor; "blackout", of all; "corruption", readings that are noisy, covered, frozen
-    or from another time, unannounced, at severities 1 to 3. Of more than five sensors,
-    subsets are those that lack one or hold one. One sensor alone is never missing but
-    in blackouts.
+    sensor, that begins before an episode must end; "blackout", of all; "corruption",
+    readings that are noisy, covered, frozen or from another time, unannounced, at
+    severities 1 to 3. Of more than five sensors, subsets are those that lack one or
+    hold one. One sensor alone is never missing but in blackouts.
 
     Raises ``UserError`` if the environment cannot be made, or has no sensors.
 
@@ -130,11 +131,12 @@ def conditions_of(
     boxes = sensor_boxes(
         env.observation_space, may_fail(env.observation_space, reliable)
     )
+    steps = (env.spec and env.spec.max_episode_steps) or math.inf
     env.close()
     names = tuple(boxes)
     found = [Condition(EVERYTHING, group=EVERYTHING)]
     if len(names) > 1:
-        found += [*_missing(names), *_random(), *_windows(names)]
+        found += [*_missing(names), *_random(), *_windows(names, steps)]
     found += [*_blackouts(), *_corruptions(boxes)]
     return {condition.name: condition for condition in found}
 
@@ -159,9 +161,11 @@ def _random() -> Iterator[Condition]:
         yield Condition(f"bursts_{name}", Markov(fail, recover), group="bursts")
 
 
-def _windows(names: tuple[str, ...]) -> Iterator[Condition]:
+def _windows(names: tuple[str, ...], steps: float) -> Iterator[Condition]:
     for name in names:
         for start, length in WINDOWS:
+            if start >= steps:
+                continue
             window = Window(start, length, (name,))
             yield Condition(f"window_{name}_{start}_{length}", window, group="windows")
 

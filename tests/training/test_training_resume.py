@@ -213,6 +213,16 @@ def test_a_finished_run_is_not_taken_for_one_with_other_settings(
     assert results(folder) == results(finished)
 
 
+def test_a_finished_run_is_not_taken_for_one_on_other_data(
+    tmp_path: Path, finished: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    with pytest.raises(UserError, match="was started with other data: image "):
+        train_to_end(tiny_model(), made_up(seed=1), settings(), folder, progress=False)
+    assert results(folder) == results(finished)
+
+
 # -- Ctrl-C ----------------------------------------------------------------------
 
 
