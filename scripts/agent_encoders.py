@@ -31,16 +31,17 @@ def train_encoder(
     from nexus_rl.training import train_to_end
 
     preset, folder = preset_of(experiment), encoder_folder(runs, name, seed)
-    dataset = load_data(experiment, seed, runs, progress)
     entry = ENCODERS[name]
+    dataset = load_data(experiment, seed, runs, progress).without(entry.without)
     options = asdict(replace(preset.model.for_model(entry.model), **entry.options))
     model = make_model(options.pop("model"), dataset.modalities, seed=seed, **options)
     bottom, top = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
     if options["levels"] == 1:
         train_to_end(model, dataset, replace(bottom, stage="joint"), folder, progress)
         return folder
-    for modality, bottom in train_bottoms(experiment, seed, runs, progress).items():
-        model.freeze_bottom(modality, bottom)
+    bottoms = train_bottoms(experiment, seed, runs, progress)
+    for modality in dataset.modalities:
+        model.freeze_bottom(modality.name, bottoms[modality.name])
     train_to_end(model, dataset, top, folder, progress)
     return folder
 
@@ -59,9 +60,7 @@ def train_bottoms(
     preset = preset_of(experiment)
     dataset = load_data(experiment, seed, runs, progress)
     config, _ = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
-    names = [modality.name for modality in dataset.modalities]
-    together = dataset.select([name for name in names if name not in preset.alone])
-    parts = [("bottoms", together, config, "")]
+    parts = [("bottoms", dataset.without(preset.alone), config, "")]
     for name, how in preset.beforehand(config, preset.alone_epochs).items():
         parts.append((f"bottom_{name}", dataset.once(name), how, "best"))
     found: dict[str, MultimodalVAE] = {}

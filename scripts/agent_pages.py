@@ -83,9 +83,12 @@ def data_text(found: Measured) -> str:
             "labels."
         )
     return (
-        f"Frozen encoders saw the training split of {kwargs['data']}, with its labels, "
-        "and no rewards. Agents learn on that split, and are measured on the split "
-        f"{kwargs['split']!r}."
+        f"Frozen encoders saw the training split of {kwargs['data']} and no rewards. "
+        "They learned to tell its labels, which agents of raw sensors never see, but "
+        "where a row says otherwise. Agents learn on that split, and are measured on "
+        f"the split {kwargs['split']!r}: other recordings, and other variations of the "
+        "handwriting. With MHD's usual split these are variations of handwritten "
+        "digits, and recordings of speakers, of which there are others in training."
     )
 
 

@@ -14,14 +14,19 @@ DROPOUT = "episode:0.3+markov:0.05,0.2"  # how sensors fail in training, if they
 
 @dataclass(frozen=True)
 class Encoder:
-    """A model whose latents agents see: its name, and changes to the preset."""
+    """A model whose latents agents see: its name, and changes to the preset.
+
+    It does not learn from the modalities ``without``.
+    """
 
     model: str = "nexus"
     options: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
 
 ENCODERS = {
     "nexus": Encoder(),
+    "nexus_unlabelled": Encoder(without=("label",)),
     "nexus_fpd": Encoder(options={"align": 0.0}),
     "nexus_plain": Encoder(options={"align": 0.0, "rho": 0.0}),
     "mvae": Encoder("mvae"),
@@ -135,8 +140,10 @@ class Experiment:
         entry = self.rows[row]
         perception = entry.perception
         if encoder is not None:
+            without = ENCODERS[entry.encoder].without
+            absent = tuple(name for name in self.absent if name not in without)
             perception = replace(
-                perception, encoder=encoder, append=self.append, absent=self.absent
+                perception, encoder=encoder, append=self.append, absent=absent
             )
         return AgentConfig(
             self.task(perception),
@@ -170,9 +177,12 @@ EXPERIMENTS = {
     "digitdial": Experiment(
         "nexus_rl/DigitDial-v0",
         {
-            name: replace(row, seeds=3)
-            for name, row in {**CORE, **OTHERS}.items()
-            if name in CORE or name in ("mvae", "mmvae")
+            **{name: replace(row, seeds=3) for name, row in CORE.items()},
+            # The other encoders learn from labels, which raw agents never see.
+            "nexus_unlabelled": AgentRow(
+                "Nexus, trained without labels", encoder="nexus_unlabelled"
+            ),
+            **{name: OTHERS[name] for name in ("mvae", "mmvae")},
         },
         env_kwargs={"data": "mhd", "split": "train"},
         test_kwargs={"split": "test"},

@@ -132,8 +132,7 @@ def train_bottoms(
 
     Without those that are trained alone.
     """
-    together = [m.name for m in dataset.modalities if m.name not in run.alone]
-    dataset = dataset.select(together)
+    dataset = dataset.without(run.alone)
     config = replace(run.train, stage="bottom", device=device)
     # The top level is not trained here: any two-level model has these bottoms.
     model = make_model("nexus", run_modalities(run, dataset), seed=run.seed)

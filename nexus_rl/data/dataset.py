@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -111,6 +111,10 @@ class Dataset:
             train={name: x for name, x in self.train.items() if name in names},
             test={name: x for name, x in self.test.items() if name in names},
         )
+
+    def without(self, names: Collection[str]) -> Dataset:
+        """The same samples with all modalities but these."""
+        return self.select([m.name for m in self.modalities if m.name not in names])
 
     def distinct(self, name: str) -> tuple[Tensor, Tensor]:
         """The training rows of modality ``name`` without repeats: ``(first, place)``.

@@ -20,7 +20,7 @@ from nexus_rl.data import load_dataset
 from nexus_rl.data.mhd.build import Options, build
 from nexus_rl.presets import PRESETS, TopConfig
 
-ROWS = ("oracle", "raw", "nexus")
+ROWS = ("oracle", "raw", "nexus", "nexus_unlabelled")
 DIGITS = PRESETS["digits"]
 QUICK = replace(
     DIGITS,
@@ -114,15 +114,17 @@ def test_the_pointer_never_fails_and_all_else_does(made: Path) -> None:
 def test_encoders_stand_on_the_same_bottoms(made: Path) -> None:
     encoders = made / "runs/agents/tiny/encoders"
     assert {p.name for p in encoders.iterdir()} == {
-        *("bottoms_seed0", "bottom_sound_seed0", "nexus_seed0", "mvae_seed0")
+        *("bottoms_seed0", "bottom_sound_seed0", "nexus_seed0", "mvae_seed0"),
+        "nexus_unlabelled_seed0",
     }
     sound, others = (
         load_model(encoders / name) for name in ("bottom_sound_seed0", "bottoms_seed0")
     )
-    for name in ("nexus", "mvae"):
+    for name in ("nexus", "nexus_unlabelled", "mvae"):
         model = load_model(encoders / f"{name}_seed0")
         assert [m.name for m in model.modalities] == [
-            *("image", "trajectory", "sound", "label")
+            *("image", "trajectory", "sound"),
+            *(["label"] if name != "nexus_unlabelled" else []),
         ]
         for modality in model.modalities:
             source = sound if modality.name == "sound" else others
@@ -144,6 +146,7 @@ def test_a_sound_is_learned_once_however_often_it_is_paired(made: Path) -> None:
 
 def test_the_page_tells_what_was_shown(made: Path) -> None:
     page = (made / "results/agents_tiny.md").read_text()
-    assert "saw the training split of mhd, with its labels" in page
+    assert "saw the training split of mhd and no rewards. They learned to tell" in page
+    assert "window_image_20_25" in page and "window_image_100_50" not in page
     assert "measured on the split 'test'" in page
     assert "| Nexus |" in page
