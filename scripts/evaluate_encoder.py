@@ -1,9 +1,9 @@
 """Measure what z_sigma knows of an environment's true state, for every subset.
 
     python scripts/evaluate_encoder.py --model runs/multimodal_pendulum
-    python scripts/evaluate_encoder.py --model runs/mhd --env nexus_rl/DigitDial-v0 \\
-        --env-kwargs split=test --fit-kwargs split=train \\
-        --append position --absent label
+    python scripts/evaluate_encoder.py --model runs/digits \\
+        --env nexus_rl/DigitDial-v0 --env-kwargs split=test \\
+        --fit-kwargs split=train --append position --absent label
 
 Probes are fitted with all sensors and applied with some missing. Writes probe.json,
 and a table and a plot made from it. Several models make one page, with the spread

@@ -5,7 +5,7 @@
         --env nexus_rl/HyperHot-v0
     python scripts/train_agent.py --sees raw --mask --sensor-dropout episode:0.3
     python scripts/train_agent.py --sees state --algo sac --params gamma=0.98
-    python scripts/train_agent.py --env nexus_rl/DigitDial-v0 --encoder runs/mhd \\
+    python scripts/train_agent.py --env nexus_rl/DigitDial-v0 --encoder runs/digits \\
         --append position --absent label --reliable position
     python scripts/train_agent.py --resume runs/agent --steps 200000
 """

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from itertools import dropwhile, takewhile
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = {"all sensors": "everything", "random dropout": "bernoulli"}
@@ -40,3 +44,53 @@ def test_accuracies_of_the_better_preset() -> None:
         known[n]["cross"].split()[0] for n in ("Nexus+", "Nexus, 2 levels")
     )
     assert f"in {better} % instead of {paper} %" in said
+
+
+def table2(row: str, dataset: str = "fashion_mnist") -> dict[str, str]:
+    """Means of a row of Table 2 as they are quoted: a figure a kind and measure."""
+    groups = json.loads((ROOT / "results" / "table2.json").read_text())
+    (group,) = [g for g in groups if (g["row"], g["dataset"]) == (row, dataset)]
+    found: dict[str, str] = {}
+    for each in group["kinds"]:
+        found[each["kind"]] = f"{100 * each['accuracy']['mean']:.1f}"
+        found[f"{each['kind']}_means"] = f"{100 * each['accuracy_means']['mean']:.1f}"
+        if each["kind"] == "cross":
+            found["mfd"] = f"{each['mfd_class']['mean']:.0f}"
+    for each in group["directions"]:
+        if (each["given"], each["target"]) == (["image"], "label"):
+            found["label"] = f"{100 * each['accuracy']['mean']:.1f}"
+            found["label_means"] = f"{100 * each['accuracy_means']['mean']:.1f}"
+    return found
+
+
+def quotes() -> list[str]:
+    """What the page of results says of Table 2, with the figures of its JSON."""
+    rows = ("nexus_2", "nexus_plus", "mmvae_1", "mmvae_2")
+    nexus, plus, one, two = (table2(row) for row in rows)
+    mnist: dict[str, Any] = {
+        row: table2(row, "mnist") for row in rows if row != rows[2]
+    }
+    return [
+        f"(cross {nexus['cross']}, paper 74.1; MFD {nexus['mfd']}, 120)",
+        f"five points behind ({mnist['nexus_2']['cross']}, 97.2)",
+        f"({mnist['mmvae_2']['cross']} against {mnist['nexus_2']['cross']} %)",
+        f"({two['cross']}, {nexus['cross']})",
+        f"a latent of 64 ({one['cross']})",
+        f"(MFD {one['mfd']} and {two['mfd']} against {nexus['mfd']})",
+        f"{plus['cross']} ± 0.3 % across modalities and {plus['joint']} % from both",
+        f"at an MFD of {plus['mfd']}.",
+        f"Nexus has {nexus['cross_means']} % across, `nexus_plus` "
+        f"{plus['cross_means']} %",
+        f"({one['label']} against {plus['label']} %)",
+        f"{one['cross']} ± 2.7 %",
+        f"{mnist['nexus_plus']['cross']} % across (Nexus {mnist['nexus_2']['cross']})",
+        f"{mnist['nexus_plus']['joint']} % from both ({mnist['nexus_2']['joint']})",
+        f"MFD {mnist['nexus_plus']['mfd']} ({mnist['nexus_2']['mfd']})",
+        f"(here {nexus['label']} and {nexus['label_means']} %)",
+    ]
+
+
+@pytest.mark.parametrize("quote", quotes())
+def test_the_page_of_results_quotes_table_2(quote: str) -> None:
+    said = " ".join((ROOT / "results" / "README.md").read_text().split())
+    assert quote in said
