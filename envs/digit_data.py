@@ -162,9 +162,13 @@ def _read_mhd(data: str, split: str, folder: Path) -> Recordings:
             raise DataError(f"{path}: rows of {array.shape[1:]}, not {shape}; {again}")
         return array
 
-    index = json.loads((folder / "index.json").read_text())
-    if index.get("format") != 1:
-        raise DataError(f"{folder / 'index.json'} is of another format; {again}")
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}; {again}") from error
+    if not isinstance(index, dict) or index.get("format") != 1:
+        raise DataError(f"{path} is damaged or of another format; {again}")
     labels = np.array(read(f"{split}_label", ()))
     sound = np.array(read(f"{split}_sound", ()))
     arrays = {

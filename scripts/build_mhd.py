@@ -58,7 +58,7 @@ class Args:
     from_official: tuple[Path, Path] | None = None
     """The authors' mhd_train.pt and mhd_test.pt, to convert instead."""
     overwrite: bool = False
-    """Replace the dataset that --out holds."""
+    """Replace the dataset that --out holds; interrupted, the same call goes on."""
     threads: int = 1
     """CPU threads; the last bits of the result depend on it."""
 

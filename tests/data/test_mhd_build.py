@@ -118,9 +118,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
         assert (other.read(name) != built.read(name)).any()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_a_build_that_broke_off_goes_on_to_the_same_bytes(
-    built, world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built, world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
 ):
+    out = tmp_path / "mhd"
+    if overwrite:
+        build(out, *world, Options(10, 10))
+
     class BrokeOffError(Exception):
         pass
 
@@ -132,9 +137,8 @@ def test_a_build_that_broke_off_goes_on_to_the_same_bytes(
         write(folder, name, array)
 
     monkeypatch.setattr(Folder, "write", break_off)
-    out = tmp_path / "mhd"
     with pytest.raises(BrokeOffError):
-        build(out, *world, OPTIONS)
+        build(out, *world, OPTIONS, overwrite=overwrite)
     monkeypatch.undo()
     with pytest.raises(UserError, match="unfinished; make the same call"):
         load_dataset("mhd", out)
@@ -142,7 +146,8 @@ def test_a_build_that_broke_off_goes_on_to_the_same_bytes(
         build(out, *world, replace(OPTIONS, seed=9))
     before = (out / "fit_parameters.npy").stat().st_mtime_ns
     (out / ".sound.npy.partial").write_bytes(b"half")
-    assert build(out, *world, OPTIONS).index() == built.index()
+    again = build(out, *world, OPTIONS, overwrite=overwrite)
+    assert again.index() == built.index()
     assert (out / "fit_parameters.npy").stat().st_mtime_ns == before
     assert not (out / ".sound.npy.partial").exists()
 
@@ -164,6 +169,20 @@ def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):
     (foreign / "sound.npy").write_text("somebody else's")
     with pytest.raises(UserError, match="holds other files"):
         build(foreign, *world, options, overwrite=True)
+
+
+def test_a_corrupt_recording_costs_no_dataset(tmp_path: Path):
+    strokes, sounds = write_strokes(tmp_path / "uji.txt"), sounds_in(tmp_path)
+    folder = build(tmp_path / "mhd", strokes, sounds, Options(10, 10))
+    index = folder.index()
+    clip = tmp_path / "words" / "six" / "1abc_nohash_6.wav"
+    clip.write_bytes(clip.read_bytes()[:-600])
+    sounds = [sounds[0], read_speech_commands(tmp_path / "words")]
+    for out in (folder.path, tmp_path / "other"):
+        with pytest.raises(UserError, match=r"1abc_nohash_6\.wav"):
+            build(out, strokes, sounds, Options(20, 10), overwrite=True)
+    load_dataset("mhd", folder.path)
+    assert folder.index() == index and not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "index"])

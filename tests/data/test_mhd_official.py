@@ -1,5 +1,6 @@
 """The authors' files: converted as they are, and nothing in them is run."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, legacy):
     with pytest.raises(UserError, match=r"mhd_train\.pt .*could run code"):
         convert(files, tmp_path / "mhd")
     assert not mark.exists()
-    with pytest.raises(UserError, match="unfinished"):
-        load_dataset("mhd", tmp_path)
+    assert not (tmp_path / "mhd").exists()
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,52 @@ def test_other_content_is_named(tmp_path: Path, place, value, named):
 
 def test_truncated_and_missing_files_are_named(tmp_path: Path):
     files = save(tmp_path / "pt", content(20, 0), content(20, 1))
+    folder = convert(files, tmp_path / "mhd")
+    index = folder.index()
     files[1].write_bytes(files[1].read_bytes()[:3000])
+    with pytest.raises(UserError, match="holds the dataset already"):
+        convert(files, folder.path)
     with pytest.raises(UserError, match=r"mhd_test\.pt is truncated or corrupt"):
-        convert(files, tmp_path / "mhd")
+        convert(files, folder.path, overwrite=True)
+    load_dataset("mhd", tmp_path)
+    assert folder.index() == index  # it is still the good one
     files[0].unlink()
     with pytest.raises(UserError, match=r"mhd_train\.pt cannot be read"):
         convert(files, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("begun", [{"kind": "official", "files": {}}, None, "damaged"])
+def test_an_unfinished_dataset_of_other_files_is_replaced_if_asked(
+    tmp_path: Path, begun
+):
+    files, out = save(tmp_path / "pt", content(20, 0), content(20, 1)), tmp_path / "mhd"
+    out.mkdir()
+    (out / "sound.npy").touch()
+    text = begun if begun == "damaged" else json.dumps(begun)
+    (out / "building.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"call with other .*files.*--overwrite.*if its sources"
+    ):
+        convert(files, out)
+    convert(files, out, overwrite=True)
+    assert len(load_dataset("mhd", out).train["label"]) == 20
+
+
+def test_a_replacement_that_broke_off_while_it_cleared_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files, out = save(tmp_path / "pt", content(20, 0), content(20, 1)), tmp_path / "mhd"
+    convert(files, out)
+
+    def break_off(path, missing_ok=False):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "unlink", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        convert(files, out, overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="unfinished"):
+        load_dataset("mhd", out)
+    convert(files, out, overwrite=True)
+    load_dataset("mhd", out)

@@ -35,6 +35,18 @@ def run(script, *arguments, **environment):
     return process.returncode, said
 
 
+def kill_after(seconds, path, *arguments):
+    """Kills a build so many seconds after a file appeared."""
+    process = start("build_mhd.py", *arguments)
+    deadline = time.monotonic() + 100
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     root = tmp_path_factory.mktemp("sources")
@@ -50,13 +62,7 @@ def test_a_killed_build_is_not_whole_and_goes_on_to_the_same_bytes(
     sources, tmp_path: Path
 ):
     out = tmp_path / "mhd"
-    process = start("build_mhd.py", *sources, "--out", out)
-    deadline = time.monotonic() + 100
-    while not (out / "building.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(0.3)  # it is fitting now
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill_after(0.3, out / "building.json", *sources, "--out", out)  # while fitting
     assert not (out / "index.json").exists()
     code, said = run("pretrain_nexus.py", "--dataset", "mhd", "--data-dir", out)
     assert code == 2 and "unfinished; make the same call" in said
@@ -67,6 +73,20 @@ def test_a_killed_build_is_not_whole_and_goes_on_to_the_same_bytes(
     assert index == (tmp_path / "other" / "index.json").read_text()
     code, said = run("build_mhd.py", *sources, "--out", out)
     assert code == 2 and "holds the dataset already" in said
+
+
+def test_a_killed_build_goes_on_under_overwrite_and_then_starts_anew(
+    sources, tmp_path: Path
+):
+    out = tmp_path / "mhd"
+    fitted, call = out / "fit_error.npy", [*sources, "--out", out, "--overwrite"]
+    kill_after(0, fitted, *call)
+    assert not (out / "index.json").exists()
+    times = [fitted.stat().st_mtime_ns]
+    for _ in range(2):
+        assert run("build_mhd.py", *call)[0] == 0
+        times.append(fitted.stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2]
 
 
 @pytest.mark.parametrize(

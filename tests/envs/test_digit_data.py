@@ -140,10 +140,20 @@ class TestData:
         with pytest.raises(DataError, match=f"{message}.*build_mhd.py --overwrite"):
             DigitDial(split="test" if name == "sound" else "train", folder=tmp_path)
 
-    def test_another_format_of_mhd_is_refused(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b'{"format": 2}', "is damaged or of another format"),
+            (b"[]", "is damaged or of another format"),
+            (b'{"format": 1', "cannot be read: "),
+            (b"\xff\xfe", "cannot be read: "),
+        ],
+    )
+    def test_another_index_of_mhd_is_refused(self, tmp_path, content, message):
         write_mhd(tmp_path)
-        (tmp_path / "mhd" / "index.json").write_text('{"format": 2}')
-        with pytest.raises(DataError, match="another format; build the data again"):
+        (tmp_path / "mhd" / "index.json").write_bytes(content)
+        expected = rf"mhd/index\.json {message}.*; build the data again: .*--overwrite"
+        with pytest.raises(DataError, match=expected):
             DigitDial(folder=str(tmp_path))
 
     def test_unfinished_mhd_is_not_used(self, tmp_path):

@@ -66,13 +66,15 @@ def build(
     """Builds the dataset in ``out``, or goes on building it.
 
     ``strokes`` is a file of UJI Pen Characters v2. Raises ``UserError`` for corrupt or
-    too few sources, and what ``Folder.claim`` refuses.
+    too few sources, before anything is overwritten, and what ``Folder.claim`` refuses.
     """
     exemplars = one_stroke(read_uji(strokes))
     clips = [clip for source in sounds for clip in source.clips]
     origin = _origin(strokes, exemplars, sounds, options)
     pairs = _pairs(exemplars, clips, options)
     folder = Folder(out)
+    for clip in clips:  # a corrupt one must not cost the dataset that is there
+        clip.read()
     folder.claim(origin, overwrite)
     _write_rows(folder, pairs, exemplars, options, progress)
     if not folder.has("sound"):

@@ -22,7 +22,7 @@ from nexus_rl.data.mhd.contact import write_examples
 from nexus_rl.data.mhd.store import PARTS, Folder, versions
 from nexus_rl.errors import UserError
 
-CHUNK = 1000  # rows
+CHUNK = 100  # rows; with 1000 the temporaries take 200 MB more
 SLACK = 1e-5  # how far floats may leave [0, 1] by rounding
 
 # Plain numbers and arrays of NumPy, whose module had another name when the files were
@@ -49,28 +49,35 @@ def convert(
 
     Images and sounds become uint8, trajectories float16; each spectrogram is kept once.
     Raises ``UserError`` for files that hold anything but tensors, arrays and numbers
-    (nothing else in them is run), other shapes or ranges, and what
-    ``Folder.claim`` refuses.
+    (nothing else in them is run), other shapes or ranges, before anything is
+    overwritten, and what ``Folder.claim`` refuses.
     """
     folder = Folder(out)
     digests = {path.name: _sha256(path) for path in files}
     origin = {"kind": "official", "files": digests, "versions": versions()}
-    folder.claim(origin, overwrite)
+    folder.check_free(origin, overwrite)
     unique: dict[bytes, int] = {}
+    arrays: dict[str, Any] = {}
     scales = {}
     for part, path in zip(PARTS, files, strict=True):
-        scales[part] = _convert_part(folder, part, path, unique, progress)
+        columns, scales[part] = _convert_part(path, unique, progress)
+        arrays |= {f"{part}_{name}": column for name, column in columns.items()}
+    # Only now: a corrupt file must not cost the dataset that is there.
+    folder.claim(origin, overwrite)
+    for name, array in arrays.items():
+        folder.write(name, array)
     rows = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
     folder.write("sound", rows)
     write_examples(folder, scales["train"]["sound"])
-    samples = {part: len(folder.read(f"{part}_label")) for part in PARTS}
+    samples = {part: len(arrays[f"{part}_label"]) for part in PARTS}
     folder.finish({"samples": samples, "normalisation": scales, "source": origin})
     return folder
 
 
 def _convert_part(
-    folder: Folder, part: str, path: Path, unique: dict[bytes, int], progress: bool
-) -> dict[str, Any]:
+    path: Path, unique: dict[bytes, int], progress: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays of a file, its sounds as numbers of ``unique``, and its scales."""
     labels, images, trajectories, sounds, *scales = read_official(path)
     blocks = tqdm(
         _blocks(images, trajectories, sounds),
@@ -85,12 +92,14 @@ def _convert_part(
         # Blocks of bands one above the other; time comes first here.
         bands = _bytes(sound.reshape(len(sound), 128, 32).mT)
         heard += [unique.setdefault(row.tobytes(), len(unique)) for row in bands]
-    folder.write(f"{part}_image", np.concatenate(pictures))
-    folder.write(f"{part}_trajectory", np.concatenate(curves))
-    folder.write(f"{part}_label", labels.numpy().astype(np.uint8))
-    folder.write(f"{part}_sound", np.array(heard, dtype=np.int32))
+    columns = {
+        "image": np.concatenate(pictures),
+        "trajectory": np.concatenate(curves),
+        "label": labels.numpy().astype(np.uint8),
+        "sound": np.array(heard, dtype=np.int32),
+    }
     names = ("trajectory", "sound")
-    return {
+    return columns, {
         name: {key: np.asarray(scale[key]).tolist() for key in ("min", "max")}
         for name, scale in zip(names, scales, strict=True)
     }

@@ -21,6 +21,7 @@ import io
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -71,14 +72,22 @@ class Folder:
     def claim(self, origin: Mapping[str, Any], overwrite: bool = False) -> None:
         """Begins to make what ``origin`` (JSON) describes, or goes on with it.
 
-        Raises ``UserError`` where the folder holds a finished dataset, an unfinished
-        other one (both are replaced with ``overwrite``), or anything else.
+        Raises ``UserError`` where ``check_free`` does. What else is there is removed:
+        check the sources before.
         """
-        if self.path.exists():
-            self._check_free(dict(origin), overwrite)
+        self.check_free(origin, overwrite)
+        if self.path.exists() and not self._goes_on(origin):
+            self._clear()
         write_json(self.path / BUILDING, origin)
 
-    def _check_free(self, origin: dict[str, Any], overwrite: bool) -> None:
+    def check_free(self, origin: Mapping[str, Any], overwrite: bool = False) -> None:
+        """Raises ``UserError`` where ``origin`` must not be made, and changes nothing.
+
+        That is where the folder holds a finished dataset, an unfinished other one
+        (both may be replaced with ``overwrite``), or anything else.
+        """
+        if not self.path.exists():
+            return
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a folder; choose another (--out)")
         names = {path.name for path in self.path.iterdir()}
@@ -91,25 +100,41 @@ class Folder:
                 f"{self.path} holds other files ({', '.join(sorted(foreign)[:3])}); "
                 "nothing was changed, choose another folder (--out)"
             )
-        unfinished = not self.whole and (self.path / BUILDING).is_file()
-        if unfinished and not overwrite:
-            found = read_json(self.path / BUILDING, "description of MHD in the making")
-            if found == origin:
-                return
-            changed = [k for k in origin if found.get(k) != origin[k]]
-            raise UserError(
-                f"{self.path} is the unfinished result of a call with other "
-                f"{', '.join(changed)}; make that call again, or replace it with "
-                "--overwrite"
-            )
-        if self.whole and not overwrite:
+        if overwrite or self._goes_on(origin):
+            return
+        if self.whole:
             raise UserError(
                 f"{self.path} holds the dataset already; use it, choose another folder "
                 "(--out), or replace it with --overwrite"
             )
-        (self.path / INDEX).unlink(missing_ok=True)  # first: it is no longer whole
-        for name in names - {INDEX}:
-            _remove(self.path / name)
+        if BUILDING in names:
+            begun = self._begun()
+            changed = [k for k in origin if begun.get(k) != origin[k]]
+            raise UserError(
+                f"{self.path} is the unfinished result of a call with other "
+                f"{', '.join(changed)}; replace it with --overwrite, or make that call "
+                "again if its sources and versions are still the same"
+            )
+
+    def _goes_on(self, origin: Mapping[str, Any]) -> bool:
+        return not self.whole and self._begun() == origin
+
+    def _begun(self) -> dict[str, Any]:
+        """What an unfinished folder shall become; empty if that cannot be told."""
+        with suppress(UserError):
+            begun = read_json(self.path / BUILDING, "description of MHD in the making")
+            if isinstance(begun, dict):
+                return begun
+        return {}
+
+    def _clear(self) -> None:
+        if self.whole:
+            # Not just removed: a killed process shall leave an unfinished folder, not
+            # one that looks like somebody else's.
+            (self.path / INDEX).replace(self.path / BUILDING)
+        for path in list(self.path.iterdir()):
+            if path.name != BUILDING:
+                _remove(path)
 
     def has(self, *names: str) -> bool:
         """Whether all arrays of these names are there; each is whole if it is."""

@@ -29,10 +29,11 @@ def read_wav(path: Path) -> tuple[Tensor, int]:
             f"{path} is not a readable WAV file ({error or 'it is too short'}); "
             "restore it or take it out of the folder"
         ) from error
-    if kind != (1, 16) or not content or len(content) != promised:
+    if kind != (1, 16) or not content or len(content) != promised or rate < 1:
         raise UserError(
             f"{path}: expected a whole WAV file of 16-bit mono sound, found {kind[0]} "
-            f"channel(s) of {kind[1]} bits, {len(content)} of {promised} bytes; "
+            f"channel(s) of {kind[1]} bits, {len(content)} of {promised} bytes, "
+            f"{rate} Hz; "
             "restore it or take it out of the folder"
         )
     samples = np.frombuffer(content, "<i2").astype(np.float32) / 32768
