@@ -123,8 +123,8 @@ def table3(args: Args) -> list[Run]:
     """Table 3: four modalities, the sound's bottom trained alone beforehand."""
     from nexus_rl.cmi.experiment import Run
 
-    name = name_of(args)
     presets = {row: preset_of(row, FOUR_LEVELS) for row in args.rows or TABLE3}
+    name = name_of(args)
     return [
         Run(
             *(row, name, seed, args.epochs, preset),

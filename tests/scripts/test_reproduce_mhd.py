@@ -97,8 +97,8 @@ def test_two_modalities_are_image_and_label(folder: Path) -> None:
     report = Report.from_json((folder / f"results/table1/{name}.json").read_text())
     assert {name for row in report.rows for name in row.given} == {"image", "label"}
     page = (folder / "results/table1.md").read_text()
-    assert "| Nexus-0, 1 level | 1 | 1 | " in page
-    assert "| MVAE, 2 levels | 1 | 1 | " in page
+    assert "| Nexus-0, 1 level | 64 | 1 | 1 | " in page
+    assert "| MVAE, 2 levels | 16 | 1 | 1 | " in page
     assert "](table1.png)" in page
 
 
@@ -138,6 +138,7 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
     assert "cannot find dataset 'mhd'" in told("table3", *nowhere)
     assert "cannot find dataset 'mhd'" in told("table1", *nowhere)
     assert "sound_epochs must be at least 1" in told("table3", "--sound-epochs", "0")
-    single = ["--dataset", "tiny", "--rows", "mvae_1"]
-    assert "unknown row 'mvae_1'" in told("table3", *single)
+    for row in ("mvae_1", "nexus_plus"):  # they are of two modalities
+        assert f"unknown row {row!r}" in told("table3", "--rows", row)
+    assert "which tiny has not" in told("samples", "--dataset", "tiny")
     assert not any(path.is_dir() for path in tmp_path.iterdir())
