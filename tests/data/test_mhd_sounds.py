@@ -71,7 +71,7 @@ def test_clips_longer_than_a_second_are_cut(tmp_path: Path):
     assert spectrograms(read_speech_commands(folder).clips).shape[2:] == (32, 128)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "text", "stereo", "empty"])
+@pytest.mark.parametrize("kind", ["truncated", "text", "stereo", "empty", "0 Hz"])
 def test_corrupt_recordings_are_named(tmp_path: Path, kind: str):
     folder = write_speech_commands(tmp_path)
     path = folder / "six" / "1abc_nohash_6.wav"
@@ -80,6 +80,7 @@ def test_corrupt_recordings_are_named(tmp_path: Path, kind: str):
         write_clip(path, tone(6, 0, 0), 16_000, channels=2)
     else:
         broken = {"truncated": whole[:-600], "text": b"not sound", "empty": b""}
+        broken["0 Hz"] = whole[:24] + bytes(4) + whole[28:]
         path.write_bytes(broken[kind])
     with pytest.raises(UserError, match=r"1abc_nohash_6\.wav"):
         spectrograms(read_speech_commands(folder).clips)
