@@ -252,12 +252,14 @@ def lowest(rows: Rows) -> Finding:
         for count in ((1,) if row in MIXTURES else (1, 3))
         if row != "nexus_2"
     ]
-    return every(
-        *(
-            by_target(rows, side, ("nexus_2", side[1]), "mfd_class", ["image"])
-            for side in sides
+    findings = []
+    for row, count in sides:
+        verdict, numbers = by_target(
+            rows, (row, count), ("nexus_2", count), "mfd_class", ["image"]
         )
-    )
+        named = f"{title(row)}, {count} given: {numbers.removeprefix('image ')}"
+        findings.append((verdict, named if numbers else ""))
+    return every(*findings)
 
 
 FOUR_CLAIMS: dict[str, Callable[[Rows], Finding]] = {
