@@ -87,6 +87,8 @@ def train_parts(args: Args, dataset: Dataset) -> bool:
     if args.from_ and not (args.resume and (args.folder / "training.pt").exists()):
         found(args.from_)
     for part in args.parts:
+        if part.alone and part.alone not in dataset.train:
+            continue  # as all that a preset says of sensors that are not there
         data, on = (dataset.once(part.alone), {}) if part.alone else (dataset, sources)
         if not train_part(args, data, part, on):
             return False
