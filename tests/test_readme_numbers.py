@@ -85,7 +85,7 @@ def quotes() -> list[str]:
         f"({one['label']} against {plus['label']} %)",
         f"{one['cross']} ± 2.7 %",
         f"{shared['cross']} ± 3.0 % across and {shared['joint']} % from both, at an "
-        f"MFD of {shared['mfd']}.",
+        f"MFD of {shared['mfd']};",
         f"{mnist['nexus_plus']['cross']} % across (Nexus {mnist['nexus_2']['cross']})",
         f"{mnist['nexus_plus']['joint']} % from both ({mnist['nexus_2']['joint']})",
         f"MFD {mnist['nexus_plus']['mfd']} ({mnist['nexus_2']['mfd']})",
