@@ -29,7 +29,7 @@ def plot_table2(groups: Sequence[Group], experiment: str = "table2") -> bytes:
             ax.set(
                 xlabel="MFD of images from labels (class)",
                 ylabel=f"{kind} accuracy, %",
-                title=f"{dataset}; crosses: the paper",
+                title=f"{dataset}; crosses: the paper" if paper else dataset,
             )
             ax.grid(alpha=0.3)
         axes[1].legend(fontsize=8)
