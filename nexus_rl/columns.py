@@ -7,6 +7,7 @@ A column is a tensor (N, ...) or, for a modality whose bottom is fixed, a pair
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,13 +21,13 @@ from nexus_rl.models.core import MultimodalVAE
 Columns = dict[str, Any]
 
 
-def rows_of(columns: Columns) -> int:
+def rows_of(columns: Mapping[str, Any]) -> int:
     """Number of rows N."""
     column = next(iter(columns.values()))
     return len(column[0] if isinstance(column, tuple) else column)
 
 
-def digests(columns: Columns) -> dict[str, str]:
+def digests(columns: Mapping[str, Tensor]) -> dict[str, str]:
     """The start of a SHA-256 of each column's type, shape and values, by name."""
     return {name: digest(column) for name, column in columns.items()}
 

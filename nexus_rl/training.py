@@ -85,12 +85,11 @@ def train_to_end(
     ``options`` are those of ``train``. Raises ``KeyboardInterrupt`` after Ctrl-C, and
     ``UserError`` if ``folder`` holds another run, even one that is finished.
     """
-    begun = (folder / "run.json").exists()
-    if begun:
-        columns = dict(data.train if isinstance(data, Dataset) else data)
-        RunFolder(folder).check_same(config, _described(model, columns))
-    state = RunFolder(folder).load_state() if begun else None
+    begun, there = (folder / "run.json").exists(), RunFolder(folder)
+    state = there.load_state() if begun else None
     if state is not None and state["epoch"] > config.epochs:
+        columns = data.train if isinstance(data, Dataset) else data
+        there.check_same(config, _described(model, columns))
         return
     result = train(
         model, data, config, out=folder, resume=begun, progress=progress, **options
@@ -99,7 +98,7 @@ def train_to_end(
         raise KeyboardInterrupt
 
 
-def _described(model: MultimodalVAE, columns: cols.Columns) -> dict[str, Any]:
+def _described(model: MultimodalVAE, columns: Mapping[str, Tensor]) -> dict[str, Any]:
     """What is trained, and on what: both are those of a continued run, too."""
     data = {"rows": cols.rows_of(columns), "data": cols.digests(columns)}
     return {**describe(model), **data}

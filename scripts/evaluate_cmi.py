@@ -167,11 +167,7 @@ def check_same_rows(dataset: Dataset, folders: Sequence[Path]) -> None:
     from nexus_rl.columns import digests
 
     trained = {folder: read_run(folder).get("trained", {}) for folder in folders}
-    now = (
-        digests(dict(dataset.train))
-        if any("data" in t for t in trained.values())
-        else {}
-    )
+    now = digests(dataset.train) if any("data" in t for t in trained.values()) else {}
     for folder, told in trained.items():
         then = told.get("data", {})
         if differ := [name for name in then if now.get(name, then[name]) != then[name]]:

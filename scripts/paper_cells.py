@@ -9,6 +9,9 @@ from paper_groups import Group, title
 
 from nexus_rl.cmi.spread import Spread, over_seeds
 
+WARMUP = """The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
+epochs end as soon as the weights are full, where the paper's go on for 80."""
+
 
 def percent(spread: Spread | None) -> str:
     """An accuracy with both spreads, in %."""

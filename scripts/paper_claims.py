@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import hypot
 from pathlib import Path
 
-from paper_groups import Group, by_dataset, read_groups, rho_of, title
+from paper_groups import MIXTURES, Group, by_dataset, read_groups, rho_of, title
 from paper_runs import RHOS
 
 from nexus_rl.cmi.spread import Spread
@@ -212,7 +212,6 @@ RHO_CLAIMS: dict[str, Callable[[Sequence[Group]], Finding]] = {
 
 SENSED = ("image", "trajectory", "sound")
 TARGETS = (*SENSED, "label")
-MIXTURES = ("mmvae_2", "mmjsd_2")
 Side = tuple[str, int]  # row, number of given modalities
 
 
@@ -249,7 +248,7 @@ def lowest(rows: Rows) -> Finding:
     sides = [
         (row, count)
         for row in rivals
-        for count in ((1,) if row in MIXTURES else (1, 3))
+        for count in ((1,) if row.partition("_")[0] in MIXTURES else (1, 3))
         if row != "nexus_2"
     ]
     findings = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paper_cells import directions, number, percent, quoted
+from paper_cells import WARMUP, directions, number, percent, quoted
 from paper_groups import Group, by_dataset, published, title
 
 from nexus_rl.cmi.report import Row
@@ -23,9 +23,8 @@ every expert is trained.
 
 The sound's sigma-VAE is trained alone, on each distinct spectrogram once, and then \
 fixed. A seed's other bottoms are trained next, and shared by all models, whose top \
-levels follow them epoch by epoch. The KL weights rise over 20 epochs, as in the \
-paper's code: runs of 20 epochs end as soon as the weights are full, where the paper's \
-go on for 80."""
+levels follow them epoch by epoch. """
+HOW += WARMUP
 
 
 def table3(groups: Sequence[Group]) -> str:

@@ -16,6 +16,7 @@ from nexus_rl.files import read_json
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published.json"
 COLUMNS = ("single", "joint", "cross")
+MIXTURES = {"mmvae", "mmjsd"}  # of several given modalities they see one
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paper_cells import coherence, directions, number, percent, quoted
+from paper_cells import WARMUP, coherence, directions, number, percent, quoted
 from paper_figures import (
     CEILINGS,
     plot_fig_a21,
@@ -19,6 +19,7 @@ from paper_figures import (
 from paper_four import table3
 from paper_groups import (
     COLUMNS,
+    MIXTURES,
     Group,
     by_dataset,
     published,
@@ -84,8 +85,8 @@ classifiers and autoencoders; how its MFDs spread over a single direction it doe
 say. With two levels a seed's bottoms are trained first and \
 shared by all models, whose top levels follow them epoch by epoch, as if both were \
 trained at once; models of one level are trained end to end. *Latent*: dimensions of \
-the top latent. The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
-epochs end as soon as the weights are full, where the paper's go on for 80."""
+the top latent. """
+HOW += WARMUP
 
 MIXTURE = """Of several given modalities MMVAE and mmJSD see one, drawn at random: \
 what they infer from both is the mean of what they infer from each, and has no other \
@@ -187,7 +188,7 @@ def _accuracies(
 def _remarks(groups: Sequence[Group]) -> list[str]:
     """What is to be known of some of the rows."""
     names = {group.row.partition("_")[0] for group in groups}
-    said = [MIXTURE] if names & {"mmvae", "mmjsd"} else []
+    said = [MIXTURE] if names & MIXTURES else []
     said += [PLUS] if any("plus" in group.row for group in groups) else []
     said += [NEWER] if names & {"mopoe", "mvtcae", "mmjsd", "jmvae", "avae"} else []
     return [line for text in said for line in ("", text)]

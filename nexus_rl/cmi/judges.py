@@ -289,4 +289,4 @@ class Judges:
 
     @cached_property
     def _contents(self) -> dict[str, str]:
-        return digests(dict(self.dataset.train))
+        return digests(self.dataset.train)
