@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from agents.conditions import (
     CORRUPTIONS,
@@ -17,9 +20,9 @@ from agents.conditions import (
     conditions_of,
     training_condition,
 )
-from nexus_rl.environments import make_env
+from agents.perception import Perception, Task, make_vec_env
 from nexus_rl.errors import UserError
-from nexus_rl.wrappers import Fault, SensorCorruption, SensorDropout
+from nexus_rl.wrappers import Fault
 from nexus_rl.wrappers.schedules import Available
 
 PENDULUM = "nexus_rl/MultimodalPendulum-v0"
@@ -30,22 +33,28 @@ def known() -> dict[str, Condition]:
     return conditions_of(PENDULUM)
 
 
-def outages(condition: Condition, episodes: int = 1) -> Available:
-    """Which of image and sound are missing: (episodes, 201, 2), of the real thing."""
-    env = make_env(PENDULUM, {"image_size": 16})
-    assert condition.schedule is not None
-    env = SensorDropout(env, condition.schedule, min_available=condition.min_available)
-    missing = []
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=episode)
-        rows = [observation["available"] == 0]
-        truncated = False
-        while not truncated:
-            observation, _, _, truncated, _ = env.step(np.zeros(1, np.float32))
-            rows.append(observation["available"] == 0)
-        missing.append(rows)
-    env.close()
-    return np.array(missing)
+def played(
+    condition: Condition, episodes: int = 1, steps: int = 200
+) -> dict[str, NDArray[Any]]:
+    """What an agent of raw sensors gets of each, (steps, episodes, ...), and the mask.
+
+    Its environments are those that agents are evaluated in.
+    """
+    kwargs = {"image_size": 16, "max_episode_steps": steps}
+    task = Task(PENDULUM, kwargs, Perception("raw", mask=True))
+    venv = make_vec_env(task, episodes, 0, condition=condition)
+    seen: list[Any] = [venv.reset()]
+    for step in range(steps - 1):
+        action = np.full((episodes, 1), np.sign(np.sin(step / 9)), np.float32)
+        seen.append(venv.step(action)[0])
+    venv.close()
+    return {name: np.stack([each[name] for each in seen]) for name in seen[0]}
+
+
+def outages(condition: Condition, episodes: int = 1, steps: int = 200) -> Available:
+    """Which of image and sound are missing: (steps, episodes, 2)."""
+    missing: Available = played(condition, episodes, steps)["available"] == 0
+    return missing
 
 
 def test_there_is_a_condition_for_every_way_to_fail(
@@ -84,56 +93,79 @@ def test_every_proper_subset_of_four_sensors() -> None:
 
 
 def test_what_is_missing_is_what_the_name_says(known: dict[str, Condition]) -> None:
-    assert outages(known["no_image"]).all(axis=1).tolist() == [[True, False]]
-    window = outages(known["window_sound_20_25"])[0]
+    assert outages(known["no_image"]).all(axis=0).tolist() == [[True, False]]
+    window = outages(known["window_sound_20_25"])[:, 0]
     assert not window[:, 0].any()
-    assert np.flatnonzero(window[:, 1]).tolist() == list(range(20, 45))
-    blackout = outages(known["blackout_10"])[0]
-    assert np.flatnonzero(blackout.all(axis=1)).tolist() == list(range(20, 30))
+    # Both frames of a reading are fresh again one step after the outage.
+    assert np.flatnonzero(window[:, 1]).tolist() == list(range(20, 46))
+    blackout = outages(known["blackout_10"])[:, 0]
+    assert np.flatnonzero(blackout.any(axis=1)).tolist() == list(range(20, 31))
+    assert np.flatnonzero(blackout.all(axis=1)).tolist() == list(range(20, 31))
 
 
 @pytest.mark.parametrize("rate", [10, 50, 90])
-def test_dropout_has_its_rate_and_leaves_a_sensor(
+def test_dropout_is_of_fresh_frames_and_leaves_a_sensor(
     known: dict[str, Condition], rate: int
 ) -> None:
-    missing = outages(known[f"bernoulli_{rate}"], 10)
+    """The share that is missing is not the rate: 17, 45 and 50 %."""
+    missing = outages(known[f"bernoulli_{rate}"], 20)
     assert not missing.all(axis=2).any()
-    # Of two sensors, one comes back where both would be missing.
-    p = rate / 100
-    assert missing.mean() == pytest.approx(p - p * p / 2, abs=0.02)
+    # A chain of three states: none is missing, or one that was fresh in none of the
+    # last steps, or one that was in the last. The third follows on the second where
+    # that is fresh; none is missing where both are, after the first or the third.
+    fresh = 1 - rate / 100
+    second, third, first = 1.0, fresh, fresh**3 / (1 - fresh**2)
+    expected = (second + third) / (first + second + third) / 2
+    assert missing.mean() == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize(("name", "steps"), [("short", 5), ("long", 25)])
 def test_bursts_have_their_rate_and_length(
     known: dict[str, Condition], name: str, steps: int
 ) -> None:
-    schedule = known[f"bursts_{name}"].schedule
-    fail, recover = schedule.fail, schedule.recover  # type: ignore[union-attr]
-    assert 1 / recover == pytest.approx(steps)
-    assert fail / (fail + recover) == pytest.approx(0.3)
+    condition = known[f"bursts_{name}"]
+    assert not outages(condition, 10).all(axis=2).any()
+    # Each sensor by itself: where one is always left, outages of both are cut short.
+    missing = outages(replace(condition, min_available=0), 10, 1000)
+    # 30 % of the time a sensor is down, `steps` on average, and it is there again in
+    # its second step up.
+    fail = 0.3 / (0.7 * steps)
+    there = 0.7 * (1 - fail)
+    assert missing.mean() == pytest.approx(1 - there, abs=0.03)
+    begun = (~missing[:-1] & missing[1:]).sum()
+    assert missing.sum() / begun == pytest.approx((1 - there) / (there * fail), rel=0.1)
 
 
 def test_corruptions_are_unannounced_and_grow(known: dict[str, Condition]) -> None:
+    true = played(known["everything"], 5)
+
     def distance(name: str, sensor: str) -> float:
-        env = make_env(PENDULUM, {"image_size": 16})
-        wrong = SensorCorruption(env, known[name].corruptions)
-        true = make_env(PENDULUM, {"image_size": 16})
-        shown, told = wrong.reset(seed=0)[0], true.reset(seed=0)[0]
-        total = 0.0
-        for step in range(150):
-            action = np.array([np.sign(np.sin(step / 9))], np.float32)
-            shown, told = wrong.step(action)[0], true.step(action)[0]
-            assert shown.keys() == told.keys() == {"image", "sound"}
-            total += float(np.abs(shown[sensor].astype(float) - told[sensor]).mean())
-        wrong.close()
-        true.close()
-        return total
+        shown = played(known[name], 5)
+        assert shown.keys() == {"image", "sound", "available"}
+        assert shown["available"].all()
+        return float(np.abs(shown[sensor] - true[sensor].astype(float)).mean())
 
     for kind, sensor in itertools.product(CORRUPTIONS, ("image", "sound")):
         if (kind, sensor) != ("occlusion", "sound"):
-            levels = [distance(f"{kind}_{sensor}_{k}", sensor) for k in (1, 2, 3)]
-            # A frozen pendulum may by chance be near where the true one swings.
-            assert 0 < levels[0] < 0.8 * min(levels[1:]), (kind, sensor, levels)
+            one, two, three = (
+                distance(f"{kind}_{sensor}_{k}", sensor) for k in (1, 2, 3)
+            )
+            assert 0 < one < 0.8 * two, (kind, sensor)
+            # A reading that is frozen for ever is no farther off than one of 25 steps
+            # ago, only for longer.
+            assert kind == "freeze" or two < 0.95 * three, (kind, sensor)
+
+
+def test_a_frozen_sensor_moves_ever_more_rarely(known: dict[str, Condition]) -> None:
+    for sensor in ("image", "sound"):
+        moved = []
+        for severity in (1, 2, 3):
+            readings = played(known[f"freeze_{sensor}_{severity}"])[sensor]
+            shown = readings.reshape(200, -1)
+            moved.append(np.flatnonzero((shown[1:] != shown[:-1]).any(axis=1)) + 1)
+        assert moved[0].tolist() == list(range(5, 200, 5)), sensor
+        assert moved[1].tolist() == list(range(25, 200, 25)), sensor
+        assert not moved[2].size, sensor
 
 
 def test_a_stuck_sensor_comes_loose() -> None:
