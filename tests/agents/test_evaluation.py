@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 
@@ -24,6 +25,7 @@ from agents.results import Evaluation
 from nexus_rl import make_model
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError
+from nexus_rl.probes import latents
 from nexus_rl.spaces import modalities_from_env
 
 ENV = "nexus_rl/MultimodalPendulum-v0"
@@ -34,7 +36,8 @@ RAW = Task(ENV, SHORT, Perception("raw", mask=True))
 class Watchful:
     """Pushes as ``push`` says of the sound, and notes what it saw."""
 
-    name, encoder = "watchful", None
+    name = "watchful"
+    encoder: Any = None
 
     def __init__(self, push: Callable[[Any], Any], task: Task = RAW) -> None:
         self.task, self.push = task, push
@@ -86,6 +89,39 @@ def test_all_agents_meet_the_same_episodes(name: str) -> None:
         np.testing.assert_array_equal(mine["available"], theirs["available"])
     told = [[row["available"] for row in found.rows] for found in (first, second)]
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["gaussian_sound_2", "occlusion_image_2", "lie_sound_3"]
+)
+def test_what_is_wrong_is_so_for_raw_sensors_and_for_latents(name: str) -> None:
+    model = make_model("nexus", modalities_from_env(make_env(ENV, SHORT)), width=8)
+
+    class Encoded(Watchful):
+        encoder = model
+
+        def predict(self, observation: Any) -> NDArray[np.float32]:
+            return super().predict({"latent": observation, "sound": observation})
+
+    raw, encoded = Watchful(idle), Encoded(idle, Task(ENV, SHORT))
+    for agent in (raw, encoded):
+        evaluate_subsets(agent, [name], 2, n_envs=2)
+    assert len(raw.seen) == len(encoded.seen) == 40
+    for readings, seen in zip(raw.seen, encoded.seen, strict=True):
+        batch = {key: torch.from_numpy(value) for key, value in readings.items()}
+        by_hand = latents(model, batch, ["image", "sound"]).numpy()
+        np.testing.assert_allclose(seen["latent"], by_hand, atol=1e-5)
+
+
+def test_noise_is_the_same_whatever_an_agent_does() -> None:
+    hold = Task(ENV, SHORT, Perception("raw", fill="hold"))
+    agents = Watchful(upward), Watchful(idle, hold)
+    for agent in agents:
+        evaluate_subsets(agent, ["gaussian_image_3"], 2, n_envs=2)
+    one, other = (np.stack([seen["image"] for seen in a.seen]) for a in agents)
+    # Most of an image is empty: there is nothing to see of it but the noise.
+    assert 0.8 < (one == other).mean() < 1
+    assert (one[0] == one[1]).mean() < 0.5
 
 
 def test_episodes_and_seeds_differ(known: dict[str, Condition]) -> None:
