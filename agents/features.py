@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+)
 from torch import Tensor, nn
 
 LEAST_SIDE = 8  # pixels that the convolutions need
@@ -95,4 +98,5 @@ def _cnn(
     return nn.Sequential(*([] if is_image_space(space) else [_Scaled(space)]), *layers)
 
 
-EXTRACTORS = {"sensors": SensorFeatures}
+# "combined": that of Stable-Baselines3, with the CNN of the Nature paper.
+EXTRACTORS = {"sensors": SensorFeatures, "combined": CombinedExtractor}

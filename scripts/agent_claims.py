@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from statistics import fmean
+import math
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from statistics import fmean, variance
 
-from agent_rows import CORE, ORACLE
+from agent_rows import PRINCIPAL
 from agent_scores import Measured
 
 from agents.conditions import EVERYTHING
 from agents.scores import retained
 
-YES, NO, OPEN = "confirmed", "not confirmed", "open"
+YES, NO, CLOSE, OPEN = "confirmed", "not confirmed", "too close", "open"
 Finding = tuple[str, str]
 
 SEEN = ("missing", "bursts")  # schedules like those of training under dropout
@@ -42,6 +44,26 @@ def judged(right: bool) -> str:
     return YES if right else NO
 
 
+def above(first: Sequence[float], second: Sequence[float]) -> str:
+    """Whether the first has the higher mean, one value a training seed each.
+
+    Too close within two standard errors of the difference, or with one seed of each.
+    """
+    difference = fmean(first) - fmean(second)
+    several = [each for each in (first, second) if len(each) > 1]
+    error = math.sqrt(sum(variance(each) / len(each) for each in several))
+    if not several or abs(difference) <= 2 * error:
+        return CLOSE
+    return judged(difference > 0)
+
+
+def all_of(verdicts: Collection[str]) -> str:
+    """The verdict on a claim that has several parts."""
+    if not verdicts:
+        return OPEN
+    return next((each for each in (NO, CLOSE) if each in verdicts), YES)
+
+
 def complete(found: Measured) -> Finding:
     rows = ("nexus", "raw", "raw_dropout")
     scores = scores_of(found, rows, [EVERYTHING])
@@ -56,6 +78,8 @@ def lost(found: Measured) -> Finding:
     whole = scores_of(found, rows, [EVERYTHING])
     verdicts, numbers = [], []
     for name in found.group("missing"):
+        if not name.startswith("no_"):
+            continue  # more than one sensor is gone
         part = scores_of(found, rows, [name])
         if whole is None or part is None:
             return OPEN, ""
@@ -63,78 +87,118 @@ def lost(found: Measured) -> Finding:
         kept = {row: share for row, share in shares.items() if share is not None}
         if len(kept) < len(rows):
             return OPEN, f"no better than random with all sensors: {told(found, whole)}"
-        verdicts.append(kept["nexus"] >= 0.7 and kept["raw"] <= 0.3)
+        verdicts.append(judged(kept["nexus"] >= 0.7 and kept["raw"] <= 0.3))
         numbers.append(f"{name}: {told(found, kept)}")
-    return (judged(all(verdicts)) if verdicts else OPEN), "; ".join(numbers)
+    return all_of(verdicts), "; ".join(numbers)
 
 
-def worst(found: Measured) -> Finding:
-    compared = ("nexus", "mvae", "mmvae", "nexus_plain")
+def worst(found: Measured, mine: str = "nexus") -> Finding:
+    compared = (mine, "mvae", "mmvae", "nexus_plain")
     rows = [row for row in compared if row in found.plan.rows]
-    if len(rows) < 2:
+    if len(rows) < 2 or mine not in rows:
         return OPEN, ""
-    lowest: dict[str, float] = {}
+    lowest: dict[str, list[float]] = {}
     for row in rows:
-        each = [mean(found, row, [name]) for name in found.group("missing")]
-        known = [score for score in each if score is not None]
-        if not known or len(known) < len(each):
+        each = [found.values(row, [name]) for name in found.group("missing")]
+        if not each or not all(each):
             return OPEN, ""
-        lowest[row] = min(known)
-    right = all(lowest["nexus"] > lowest[row] for row in rows[1:])
-    return judged(right), told(found, lowest)
+        lowest[row] = min(each, key=fmean)
+    verdict = all_of([above(lowest[mine], lowest[row]) for row in rows[1:]])
+    return verdict, told(found, {row: fmean(known) for row, known in lowest.items()})
+
+
+def mean_of_groups(found: Measured, row: str, groups: Sequence[str]) -> list[float]:
+    """One value a training seed: groups count alike, whatever conditions they have."""
+    each = [found.values(row, found.group(group)) for group in groups]
+    return [fmean(values) for values in zip(*each, strict=True)] if all(each) else []
 
 
 def schedules(found: Measured) -> Finding:
-    rows = ("nexus", "raw_dropout")
-    seen = scores_of(found, rows, found.group(*SEEN))
-    unseen = scores_of(found, rows, found.group(*UNSEEN))
-    if seen is None or unseen is None:
-        return OPEN, ""
-    right = abs(seen["nexus"] - seen["raw_dropout"]) <= 0.1 and (
-        unseen["nexus"] >= unseen["raw_dropout"]
-    )
-    numbers = [f"seen: {told(found, seen)}", f"others: {told(found, unseen)}"]
+    rows = ("nexus", "raw_dropout", "raw_dropout_long")
+    scores = {
+        what: {row: mean_of_groups(found, row, groups) for row in rows}
+        for what, groups in {"seen": SEEN, "others": UNSEEN}.items()
+    }
+    numbers = []
+    for what, known in scores.items():
+        if not (known["nexus"] and known["raw_dropout"]):
+            return OPEN, ""
+        means = {row: fmean(values) for row, values in known.items() if values}
+        numbers.append(f"{what}: {told(found, means)}")
     for group in UNSEEN:
-        part = scores_of(found, rows, found.group(group))
+        part = scores_of(found, rows[:2], found.group(group))
         numbers += [f"{group} alone: {told(found, part)}"] if part else []
-    return judged(right), "; ".join(numbers)
+    seen, others = scores["seen"], scores["others"]
+    alike = abs(fmean(seen["nexus"]) - fmean(seen["raw_dropout"])) <= 0.1
+    verdicts = [judged(alike), above(others["nexus"], others["raw_dropout"])]
+    return all_of(verdicts), "; ".join(numbers)
 
 
 def overall(found: Measured) -> Finding:
-    every = list(found.evaluation.conditions)
-    scores = {row: mean(found, row, every) for row in found.titles}
-    known = {row: score for row, score in scores.items() if score is not None}
-    if not CORE.keys() - ORACLE.keys() <= known.keys():
+    groups = list(dict.fromkeys(found.evaluation.conditions.values()))
+    scores = {row: mean_of_groups(found, row, groups) for row in found.titles}
+    known = {row: values for row, values in scores.items() if values}
+    if not PRINCIPAL.keys() <= known.keys():
         return OPEN, ""
-    order = sorted(known, key=lambda row: -known[row])
-    best = {row: known[row] for row in [*order[:3], "nexus_dropout"]}
-    return judged(order[0] == "nexus_dropout"), told(found, best)
+    order = sorted(known, key=lambda row: -fmean(known[row]))
+    mine = "nexus_dropout"
+    other = next(row for row in order if row != mine)
+    best = {row: fmean(known[row]) for row in [*order[:3], mine]}
+    return above(known[mine], known[other]), told(found, best)
+
+
+def blackouts(found: Measured) -> Finding:
+    # Latents and held readings are memory.
+    rows = [
+        row
+        for row in found.titles
+        if found.plan.rows[row].perception.kind == "raw"
+        and found.plan.rows[row].perception.fill == "zero"
+    ]
+    verdict, numbers = survivors(found, found.group("blackout"), rows)
+    _, holding = survivors(found, found.group("blackout"), found.titles)
+    return verdict, f"{numbers}; with memory: {holding}" if numbers else ""
 
 
 def lies(found: Measured) -> Finding:
     # An agent of one sensor alone is not lied to by the others.
     rows = [r for r in found.titles if not found.plan.rows[r].perception.sensors]
-    severe = [name for name in found.group("corruption") if name.endswith("_3")]
-    numbers, survived = [], False
-    for name in [*severe, *found.group("blackout")]:
+    severe = [
+        name
+        for name in found.group("corruption")
+        if name.startswith(("freeze", "lie")) and name.endswith("_3")
+    ]
+    return survivors(found, severe, rows)
+
+
+def survivors(
+    found: Measured, conditions: Sequence[str], rows: Collection[str]
+) -> Finding:
+    """Confirmed where none of ``rows`` has a mean score of 0.9 in any condition."""
+    numbers, verdicts = [], []
+    for name in conditions:
         scores = {row: mean(found, row, [name]) for row in rows}
         known = {row: score for row, score in scores.items() if score is not None}
         if not known:
             return OPEN, ""
         best = max(known, key=lambda row: known[row])
-        survived |= known[best] >= 0.9
+        verdicts.append(judged(known[best] < 0.9))
         numbers.append(f"{name}: best {found.titles[best]} {known[best]:.2f}")
-    return (judged(not survived) if numbers else OPEN), "; ".join(numbers)
+    return all_of(verdicts), "; ".join(numbers)
 
 
 HYPOTHESES: dict[str, Callable[[Measured], Finding]] = {
     "H1: with all sensors Nexus is within 10 % of raw agents": complete,
-    "H2: with a sensor gone Nexus keeps 70 % or more, raw 30 % or less": lost,
+    "H2: with one sensor gone Nexus keeps 70 % or more, raw 30 % or less": lost,
     "H3: in its worst case of a missing sensor Nexus is above MVAE, MMVAE and Nexus "
     "without FPD and alignment (those that are compared here)": worst,
+    "H3, of the paper's Nexus, which has no alignment": partial(
+        worst, mine="nexus_fpd"
+    ),
     "H4: raw trained under dropout is as good as Nexus on schedules like those of its "
-    "training, and not better on others": schedules,
-    "H4: Nexus trained under dropout is best over all conditions": overall,
-    "H5: nobody who sees all sensors survives (score 0.9) blackouts or severe "
-    "unannounced corruptions": lies,
+    "training, and worse on others": schedules,
+    "H4: Nexus trained under dropout is best over all groups of conditions": overall,
+    "H5: nobody without memory survives blackouts (score 0.9)": blackouts,
+    "H5: nobody who sees all sensors survives severe lies, frozen or of another "
+    "moment, of which nobody tells (score 0.9)": lies,
 }

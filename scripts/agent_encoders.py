@@ -37,7 +37,8 @@ def train_encoder(
     model = make_model(options.pop("model"), dataset.modalities, seed=seed, **options)
     bottom, top = preset.top.stages(replace(preset.train, seed=seed, device="cpu"))
     if options["levels"] == 1:
-        train_to_end(model, dataset, replace(bottom, stage="joint"), folder, progress)
+        whole = replace(bottom, stage="joint", epochs=bottom.epochs + top.epochs)
+        train_to_end(model, dataset, whole, folder, progress)
         return folder
     bottoms = train_bottoms(experiment, seed, runs, progress)
     for modality in dataset.modalities:

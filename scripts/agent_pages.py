@@ -54,13 +54,15 @@ last one.""",
         "## Scores by the way sensors fail",
         group_table(found),
         "## Hypotheses",
-        "Verdicts compare means over training seeds: where intervals above overlap, "
-        "other seeds might turn them.",
+        "Of two rows one is above the other where their means differ by more than two "
+        "standard errors over training seeds; otherwise, and of one seed each, it is "
+        "too close to tell. Shares and scores of 0.9 are compared by their means.",
         hypothesis_table(found),
         "## Learning",
         f"""Steps and seconds of training alone, one thread; until the mean of 10 \
-episodes with all sensors first scores {SHARE:g}, looked at every 10,000 steps on \
-what the agent learns from. Other work shared the machine, so seconds \
+episodes with all sensors first scores {SHARE:g}, looked at when a rollout ends about \
+every 10,000 steps, on what the agent learns from; told where every seed gets there. \
+Other work shared the machine, so seconds \
 are at the pace of the fastest seed, and those of a single seed may be far too many. \
 Training the encoder is not in them: that is done \
 once, for any number of agents.""",
@@ -135,7 +137,8 @@ def learning_table(found: Measured) -> str:
             for run in runs
             if (point := first(run["progress"], found)) is not None
         ]
-        there = [fmean(reached), fmean(reached) / pace] if reached else []
+        everyone = len(reached) == len(runs)
+        there = [fmean(reached), fmean(reached) / pace] if everyone else []
         cells = [f"{value:,.0f}" for value in there] or ["–", "–"]
         lines.append(
             f"| {title} | {steps:,.0f} | {steps / pace:.0f} | {pace:,.0f} | "

@@ -28,6 +28,7 @@ ENCODERS = {
     "nexus": Encoder(),
     "nexus_unlabelled": Encoder(without=("label",)),
     "nexus_fpd": Encoder(options={"align": 0.0}),
+    "nexus_align": Encoder(options={"rho": 0.0}),
     "nexus_plain": Encoder(options={"align": 0.0, "rho": 0.0}),
     "mvae": Encoder("mvae"),
     "mmvae": Encoder("mmvae"),
@@ -46,7 +47,8 @@ class AgentRow:
     """One way to perceive and to train.
 
     ``encoder`` names one of ``ENCODERS``; ``like`` is the row whose policy this one
-    evaluates with a perception of its own, instead of training another.
+    evaluates with a perception of its own, instead of training another. It learns for
+    ``times`` as many steps as others; ``params`` are changes to the preset.
     """
 
     title: str
@@ -56,11 +58,12 @@ class AgentRow:
     algo: str = "ppo"
     seeds: int = 3
     like: str = ""
+    times: int = 1
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 ORACLE = {"oracle": AgentRow("true state", Perception("state"), seeds=5)}
-CORE = {
-    **ORACLE,
+PRINCIPAL = {
     "raw": AgentRow("raw, zeros for missing", RAW, seeds=5),
     "raw_dropout": AgentRow(
         "raw, trained under dropout", MASKED, sensor_dropout=DROPOUT, seeds=5
@@ -73,12 +76,34 @@ CORE = {
         sensor_dropout=DROPOUT,
     ),
 }
+CORE = {
+    **ORACLE,
+    **PRINCIPAL,
+    # It is still learning where others are done.
+    "raw_dropout_long": AgentRow(
+        "raw, trained under dropout for three times the steps",
+        MASKED,
+        sensor_dropout=DROPOUT,
+        times=3,
+    ),
+}
 OTHERS = {
     "raw_mask": AgentRow("raw, told what is missing", MASKED),
     "raw_hold": AgentRow(
         "raw, last reading for missing", Perception("raw", fill="hold"), like="raw"
     ),
+    "raw_nature": AgentRow(
+        "raw, networks of Stable-Baselines3",
+        RAW,
+        params={
+            "policy_kwargs": {
+                "net_arch": [64, 64],
+                "features_extractor_class": "combined",
+            }
+        },
+    ),
     "nexus_fpd": AgentRow("Nexus, without alignment", encoder="nexus_fpd"),
+    "nexus_align": AgentRow("Nexus, without FPD", encoder="nexus_align"),
     "nexus_plain": AgentRow("Nexus, without FPD and alignment", encoder="nexus_plain"),
     "mvae": AgentRow("MVAE", encoder="mvae"),
     "mmvae": AgentRow("MMVAE", encoder="mmvae"),
@@ -87,6 +112,7 @@ OTHERS = {
     "gmc": AgentRow("GMC", encoder="gmc"),
 }
 SAC = {
+    "sac_oracle": AgentRow("true state, SAC", Perception("state"), algo="sac"),
     "sac_nexus": AgentRow("Nexus, SAC", encoder="nexus", algo="sac"),
     "sac_mvae": AgentRow("MVAE, SAC", encoder="mvae", algo="sac"),
 }
@@ -104,7 +130,7 @@ def _single(*sensors: str) -> dict[str, AgentRow]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Agents in an environment, all trained for as many ``steps``.
+    """Agents in an environment, trained for as many ``steps`` unless a row says more.
 
     ``test_kwargs`` changes the environment's arguments where agents are measured.
     ``reliable`` sensors never fail; what sees latents sees those of ``append`` besides,
@@ -135,6 +161,10 @@ class Experiment:
         """Where agents learn."""
         return Task(self.env, self.env_kwargs, perception, self.reliable)
 
+    def steps_of(self, entry: AgentRow) -> int:
+        """For how many steps a row learns."""
+        return entry.times * (self.sac_steps if entry.algo == "sac" else self.steps)
+
     def config(self, row: str, seed: int, encoder: str | None) -> AgentConfig:
         """How ``row`` is trained with ``seed``, on latents of ``encoder`` if any."""
         entry = self.rows[row]
@@ -149,7 +179,8 @@ class Experiment:
             self.task(perception),
             entry.algo,
             sensor_dropout=entry.sensor_dropout,
-            steps=self.sac_steps if entry.algo == "sac" else self.steps,
+            params=entry.params,
+            steps=self.steps_of(entry),
             seed=seed,
             evaluate_episodes=10,
             evaluate_every=10_000,
@@ -169,7 +200,11 @@ EXPERIMENTS = {
     ),
     "hyperhot": Experiment(
         "nexus_rl/HyperHot-v0",
-        {**CORE, **_single("image", "sound")},
+        {
+            **CORE,
+            **_single("image", "sound"),
+            "dqn_oracle": AgentRow("true state, DQN", Perception("state"), algo="dqn"),
+        },
         steps=300_000,
         # Of four enemies PPO on the true state, too, loses half of its games.
         env_kwargs={"enemies": 2, "shaped_reward": True},
