@@ -122,14 +122,21 @@ def read_measured(folder: Path, plan: Experiment) -> Measured:
 
 def check_alike(row: str, runs: Sequence[Mapping[str, Any]]) -> None:
     """Raises ``UserError`` unless the runs of a row differ by their seed alone."""
-    for name in ("algo", "steps", "sensor_dropout", "hyperparameters"):
-        one = runs[0].get(name)
+    for name in ("algo", "steps", "sensor_dropout", "hyperparameters", "perception"):
+        one = _given(runs[0].get(name))
         for run in runs:
-            if run.get(name) != one:
+            if _given(run.get(name)) != one:
                 raise UserError(
                     f"runs of {row} do not compare: {name} is {one!r} in one and "
                     f"{run.get(name)!r} in that of seed {run['seed']}; make it again"
                 )
+
+
+def _given(value: Any) -> Any:
+    """A setting without those of its fields that say nothing, or are newer."""
+    if isinstance(value, Mapping):
+        return {key: each for key, each in value.items() if each}
+    return value
 
 
 def expand(agent: str, run: Mapping[str, Any]) -> list[dict[str, Any]]:

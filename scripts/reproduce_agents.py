@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from filecmp import cmp
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tyro
 from agent_rows import EXPERIMENTS, Experiment
@@ -23,6 +24,9 @@ from paper_jobs import Job, run_jobs
 from nexus_rl import cli
 from nexus_rl.errors import UserError, choose
 from nexus_rl.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from agents.config import AgentConfig
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ def make_agent(run: AgentRun, args: Args) -> None:
     folder = args.folder / "agents" / trained.name
     train(trained, folder, args)
     agent = replace(load_agent(folder, plan.test_kwargs), name=run.name)
+    encoder = encoder_of(trained, args)
     if row.like:
         agent = replace(agent, task=replace(agent.task, perception=row.perception))
     conditions = "everything" if row.perception.kind == "state" else "all"
@@ -187,6 +192,9 @@ def make_agent(run: AgentRun, args: Args) -> None:
             "encoder": row.encoder,
             "like": row.like,
             "perception": agent.task.to_json()["perception"] | {"encoder": None},
+            "encoder_training": read_json(encoder / "run.json", "run")
+            if encoder is not None
+            else None,
             "versions": manifest["versions"],
             **{name: manifest[name] for name in told},
             "progress": read_lines(folder / "training" / "evaluations.jsonl"),
@@ -201,29 +209,52 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
     Raises ``KeyboardInterrupt`` when it was interrupted and saved, and ``UserError`` if
     ``folder`` has an agent that was trained otherwise.
     """
-    from agent_encoders import encoder_folder
-
     from agents.bundle import read_manifest
     from agents.training import resume_agent, train_agent
 
-    encoder = args.plan.rows[run.row].encoder
-    seen = str(encoder_folder(args.folder, encoder, run.seed)) if encoder else None
+    encoder = encoder_of(run, args)
+    seen = str(encoder) if encoder is not None else None
     config, show = args.plan.config(run.row, run.seed, seen), args.jobs == 1
     if not (folder / "agent.json").exists():  # nothing to go on from
         done = train_agent(config, folder, overwrite=True, progress=show)
     else:
         manifest = read_manifest(folder)
-        for name in ("algo", "seed", "sensor_dropout", "hyperparameters"):
-            if manifest[name] != getattr(config, name):
-                raise UserError(
-                    f"the agent in {folder} was trained otherwise, its {name} was "
-                    f"{manifest[name]!r}: delete it, or choose other --runs"
-                )
+        check_same(manifest, config, folder)
         if manifest["steps"] >= config.steps:
             return
         done = resume_agent(folder, progress=show)
     if done.interrupted:
         raise KeyboardInterrupt
+
+
+def encoder_of(run: AgentRun, args: Args) -> Path | None:
+    """The folder of the encoder that ``run`` sees through, if any."""
+    from agent_encoders import encoder_folder
+
+    name = args.plan.rows[run.row].encoder
+    return encoder_folder(args.folder, name, run.seed) if name else None
+
+
+def check_same(manifest: Mapping[str, Any], config: AgentConfig, folder: Path) -> None:
+    """Raises ``UserError`` unless the agent in ``folder`` is that of ``config``."""
+    from agents.perception import Task
+
+    seen, inside = config.task.perception.encoder, Task.from_json(manifest["task"])
+    perception = replace(inside.perception, encoder=seen)
+    then = {**manifest, "task": replace(inside, perception=perception)}
+    for name in ("task", "algo", "seed", "sensor_dropout", "hyperparameters"):
+        if then[name] != getattr(config, name):
+            raise UserError(
+                f"the agent in {folder} was trained otherwise, its {name} was "
+                f"{manifest[name]!r}: delete it, or choose other --runs"
+            )
+    weights = "model.safetensors"
+    mine = folder / (inside.perception.encoder or "") / weights
+    if seen and not cmp(Path(seen, weights), mine, shallow=False):
+        raise UserError(
+            f"the agent in {folder} was trained on another encoder than the one in "
+            f"{seen}: delete it, or choose other --runs"
+        )
 
 
 def make_random(path: Path, args: Args) -> None:

@@ -207,17 +207,38 @@ def test_a_begun_agent_is_finished(left: str, made: Path, tmp_path: Path) -> Non
     assert again["conditions"] == once["conditions"]
 
 
-def test_an_agent_of_other_settings_is_not_measured(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["hyperparameters", "task"])
+def test_an_agent_of_other_settings_is_not_measured(
+    other: str, made: Path, tmp_path: Path
+) -> None:
     for part in ("results/agents_tiny", "runs/agents/tiny/agents/raw_seed0"):
         shutil.copytree(made / part, tmp_path / part)
     (tmp_path / "results/agents_tiny/raw_seed0.json").unlink()
     path = tmp_path / "runs/agents/tiny/agents/raw_seed0/agent.json"
     manifest = read(path)
-    manifest["hyperparameters"]["n_epochs"] += 1
+    if other == "task":
+        manifest["task"]["perception"]["mask"] = True
+    else:
+        manifest["hyperparameters"]["n_epochs"] += 1
     path.write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="trained otherwise, its hyperparameters was"):
+    with pytest.raises(UserError, match=f"trained otherwise, its {other} was"):
         run(tmp_path, arguments=("--rows", "raw", "--seeds", "1"))
     assert not (tmp_path / "results/agents_tiny/raw_seed0.json").exists()
+
+
+def test_an_agent_of_another_encoder_is_not_measured(
+    made: Path, tmp_path: Path
+) -> None:
+    for part in ("results", "runs"):
+        shutil.copytree(made / part, tmp_path / part)
+    (tmp_path / "results/agents_tiny/nexus_seed0.json").unlink()
+    encoders = tmp_path / "runs/agents/tiny/encoders"
+    shutil.copy(
+        encoders / "nexus_plain_seed0/model.safetensors", encoders / "nexus_seed0"
+    )
+    with pytest.raises(UserError, match="trained on another encoder than the one in"):
+        run(tmp_path, arguments=("--rows", "nexus", "--seeds", "1"))
+    assert not (tmp_path / "results/agents_tiny/nexus_seed0.json").exists()
 
 
 @pytest.mark.parametrize(
