@@ -129,7 +129,7 @@ def evaluate_subsets(
     """
     check_numbers(episodes, seeds, n_envs)
     player = PolicyPlayer(*agent) if isinstance(agent, tuple) else agent
-    chosen = _conditions(player.task, conditions)
+    chosen = task_conditions(player.task, conditions)
     from tqdm import tqdm
 
     rows: list[Row] = []
@@ -156,9 +156,13 @@ def check_numbers(episodes: int, seeds: Sequence[int], n_envs: int) -> None:
         raise UserError(f"seeds must be different numbers, at least one, got {seeds!r}")
 
 
-def _conditions(
+def task_conditions(
     task: Task, asked: str | Sequence[str | Condition]
 ) -> tuple[Condition, ...]:
+    """The conditions asked for by name, those of the task's sensors, and those given.
+
+    Raises ``UserError`` for unknown names, and names that are not distinct.
+    """
     several = [asked] if isinstance(asked, str) else list(asked)
     named = [each for each in several if isinstance(each, str)]
     given = tuple(each for each in several if isinstance(each, Condition))
@@ -215,7 +219,9 @@ def _episodes(
     n = venv.num_envs
     venv.seed(seed)
     observations = venv.reset()
-    sensors, there = _first_presence(venv)
+    source = telling(venv)
+    sensors = tuple(sensor_boxes(source.observation_space, None))
+    there = _presence(sensors, source.reset_infos)
     begin = getattr(player, "begin", None)
     if begin is not None:
         begin(range(seed, seed + n))
@@ -241,16 +247,14 @@ def _episodes(
     ]
 
 
-def _first_presence(venv: VecEnv) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """The sensors, and which are there after a reset: (N, M)."""
+def telling(venv: VecEnv) -> VecEnv:
+    """The part of ``venv`` whose ``reset_infos`` say which sensors are there."""
     from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
     from nexus_rl.wrappers import VecSensorDropout
 
     dropout = unwrap_vec_wrapper(venv, VecSensorDropout)
-    source = venv.unwrapped if dropout is None else dropout
-    sensors = tuple(sensor_boxes(source.observation_space, None))
-    return sensors, _presence(sensors, source.reset_infos)
+    return venv.unwrapped if dropout is None else dropout
 
 
 def _presence(sensors: Sequence[str], infos: Infos) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from agents.conditions import EVERYTHING, Condition
-from agents.evaluation import Player, episode_seed
+from agents.evaluation import Player, episode_seed, telling
 from agents.panels import Sight
 from agents.perception import make_vec_env
 from nexus_rl.errors import UserError
@@ -73,7 +73,7 @@ class Watched:
         observations = self._venv.reset()
         if (start := getattr(self.agent, "begin", None)) is not None:
             start([begin])
-        sight = self._look(self._first_info(), 0, 0.0)
+        sight = self._look(telling(self._venv).reset_infos[0], 0, 0.0)
         done = False
         while not done:
             yield sight
@@ -92,15 +92,6 @@ class Watched:
     def close(self) -> None:
         """Close the environment."""
         self._venv.close()
-
-    def _first_info(self) -> Mapping[str, Mapping[str, bool]]:
-        from stable_baselines3.common.vec_env import unwrap_vec_wrapper
-
-        from nexus_rl.wrappers import VecSensorDropout
-
-        dropout = unwrap_vec_wrapper(self._venv, VecSensorDropout)
-        source = self._venv.unwrapped if dropout is None else dropout
-        return source.reset_infos[0]
 
     def _look(
         self, info: Mapping[str, Mapping[str, bool]], step: int, total: float
