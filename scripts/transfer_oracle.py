@@ -12,6 +12,7 @@ of its return is lost by perception. Writes tables, plots and all episodes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,8 @@ def main() -> None:
     methods = read_methods(args.model)
     from agents import report
     from agents.bundle import load_agent
-    from agents.evaluation import check_numbers
+    from agents.conditions import EVERYTHING
+    from agents.evaluation import check_numbers, task_conditions
 
     check_numbers(args.episodes, (args.seed,), args.n_envs)
     oracle = replace(load_agent(args.oracle, args.env_kwargs), name="oracle")
@@ -96,22 +98,13 @@ def main() -> None:
             f"{args.oracle} sees {oracle.task.perception.kind}, not the true state; "
             "name an agent that train_agent.py --sees state has trained"
         )
-    conditions = choose(args, oracle.task)
+    conditions = task_conditions(oracle.task, [*args.conditions, EVERYTHING])
     players = see_through(args, methods, oracle)
     prepare(args.out, args.overwrite)
     found = measure(args, players, oracle, conditions)
     files = report.write(found, args.out)
     print(report.page(found))
     print("\n".join(str(path) for path in files))
-
-
-def choose(args: Args, task: Task) -> list[Any]:
-    """The conditions to measure."""
-    from agents import choose_conditions, conditions_of
-    from agents.conditions import EVERYTHING
-
-    known = conditions_of(task.env, task.env_kwargs, task.reliable)
-    return list(choose_conditions([*args.conditions, EVERYTHING], known))
 
 
 def see_through(
@@ -145,7 +138,7 @@ def measure(
     args: Args,
     players: dict[str, list[Transferred]],
     oracle: Agent,
-    conditions: list[Any],
+    conditions: Sequence[Any],
 ) -> Evaluation:
     """Every player in every condition, beside random actions and the true state."""
     from agents import Evaluation, RandomAgent, evaluate_subsets

@@ -103,19 +103,13 @@ def check(args: Args) -> None:
 
 def conditions_for(args: Args, task: Any) -> list[Any]:
     """The conditions asked for, or that in which the sensors to drop are missing."""
-    from agents.conditions import (
-        EVERYTHING,
-        Condition,
-        choose_conditions,
-        conditions_of,
-        may_fail,
-    )
+    from agents.conditions import EVERYTHING, Condition, may_fail
+    from agents.evaluation import task_conditions
     from nexus_rl.environments import make_env
     from nexus_rl.wrappers import Fixed
 
     if not args.drop:
-        known = conditions_of(task.env, task.env_kwargs, task.reliable)
-        return list(choose_conditions(args.conditions or (EVERYTHING,), known))
+        return list(task_conditions(task, args.conditions or EVERYTHING))
     env = make_env(task.env, task.env_kwargs)
     sensors = may_fail(env.observation_space, task.reliable)
     env.close()
