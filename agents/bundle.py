@@ -1,9 +1,9 @@
 """A trained agent as a folder: everything that is needed to let it act.
 
-``agent.json``           what it is, and size and sha256 of the other files
-``policy.safetensors``   weights of the policy
-``encoder/``             the model whose latents it sees, if it sees latents
-``training/``            what is needed to go on training it, and how it went
+``agent.json``                 what it is, and size and sha256 of the other files
+``policy_STEPS.safetensors``   weights of the policy
+``encoder/``                   the model whose latents it sees, if it sees latents
+``training/``                  what is needed to go on training it, and how it went
 
 Loading unpickles nothing; ``training/`` is not read for it.
 """
@@ -28,6 +28,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import describe_policy, rebuild_policy
 from agents.config import AgentConfig
+from agents.folder import POLICIES
 from agents.perception import Task, make_vec_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json, write_json
@@ -40,14 +41,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 LIBRARIES = ("nexus_rl", "stable-baselines3", "torch", "gymnasium")
 ENCODER = "encoder"
-POLICY = "policy.safetensors"
 ENCODER_FILES = (f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors")
 # What lets an agent act, and what must be told of it.
 _NEEDED = {
     "task": ("env", "env_kwargs", "perception"),
     "policy": ("algo", "policy", "kwargs", "use_sde"),
     "interface": ("observations", "actions", "formats"),
-    "files": (POLICY,),
+    "files": (),
 }
 
 
@@ -88,17 +88,19 @@ def save_agent(
     """Writes the policy, then ``agent.json``; returns what that says.
 
     ``venv`` is where it learned, ``progress`` what is told of its training: steps and
-    seconds. The encoder must be in ``folder`` already.
+    seconds. The encoder must be in ``folder`` already. Until ``agent.json`` is replaced
+    the agent that was there before stays whole.
     """
+    weights = f"policy_{progress['steps']}.safetensors"
     aside = folder / ".policy.safetensors.partial"
     try:
         save_weights(policy, str(aside))
-        aside.replace(folder / POLICY)
+        aside.replace(folder / weights)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
         raise UserError(f"cannot write the policy into {folder}: {error}") from error
     latent = config.task.perception.kind == "latent"
-    files = [POLICY]
+    files = [weights]
     if latent:
         files += ENCODER_FILES
     settings = config.to_json()
@@ -119,6 +121,9 @@ def save_agent(
         manifest["task"]["perception"]["encoder"] = ENCODER
         manifest["encoder_from"] = config.task.perception.encoder
     write_json(folder / "agent.json", manifest)
+    for path in folder.glob(POLICIES):
+        if path.name != weights:
+            path.unlink()
     return manifest
 
 
@@ -141,6 +146,7 @@ def load_agent(
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    weights = _policy_file(folder, manifest)
     for name, expected in manifest["files"].items():
         _check_file(folder, name, expected)
     task = _task_in(folder, manifest)
@@ -157,7 +163,7 @@ def load_agent(
         raise UserError(f"{path} was changed, in its policy: {error}") from error
     finally:
         venv.close()
-    _load_policy(policy, folder / POLICY)
+    _load_policy(policy, weights)
     return Agent(task, policy, encoder, folder.resolve().name, manifest)
 
 
@@ -261,6 +267,13 @@ def _check_interface(folder: Path, then: Any, now: Any) -> None:
                 f"are now {found}, and were {then[part]}; use the version of the "
                 "environment that the agent was trained in"
             )
+
+
+def _policy_file(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    names = manifest["files"].keys() - {*ENCODER_FILES}
+    if len(names) != 1:
+        raise UserError(f"{folder}/agent.json is incomplete: no policy in its files")
+    return folder.joinpath(*names)
 
 
 def _load_policy(policy: BasePolicy, path: Path) -> None:

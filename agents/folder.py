@@ -11,8 +11,11 @@ from agents.config import AgentConfig
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json
 
+POLICIES = "policy*.safetensors"
 # What belongs to an agent, in the order in which it may be deleted.
-OWN = ("policy.safetensors", "encoder", "training", "evaluation", "agent.json")
+OWN = (POLICIES, "encoder", "training", "evaluation", "agent.json")
+# What training goes on from, in its folder.
+MODEL, REPLAY = "model.zip", "replay.pkl"
 
 
 def read_config(folder: Path) -> AgentConfig:
@@ -45,12 +48,24 @@ def clear(folder: Path) -> None:
     """Deletes what training writes and nothing else."""
     if not folder.is_dir():
         return
-    for name in OWN:
-        own = folder / name
+    for own in [path for name in OWN for path in folder.glob(name)]:
         if own.is_dir():
             shutil.rmtree(own)
         else:
-            own.unlink(missing_ok=True)
+            own.unlink()
+
+
+def settle(training: Path, steps: int) -> None:
+    """Moves the state that was saved as of ``steps`` into place.
+
+    Deletes what killed runs left of others.
+    """
+    for name in (MODEL, REPLAY):
+        for path in training.glob(f"*{name}.*"):
+            if path.name == f"{name}.{steps}":
+                path.replace(training / name)
+            else:
+                path.unlink()
 
 
 def write_aside(path: Path, write: Callable[[Any], None]) -> None:

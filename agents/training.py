@@ -25,7 +25,15 @@ from agents.conditions import (
     training_condition,
 )
 from agents.config import AgentConfig
-from agents.folder import check_free, clear, read_config, write_aside
+from agents.folder import (
+    MODEL,
+    REPLAY,
+    check_free,
+    clear,
+    read_config,
+    settle,
+    write_aside,
+)
 from agents.perception import Task, make_vec_env
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError
@@ -197,15 +205,17 @@ class _Run:
     def save(self) -> None:
         """Writes the agent, and all that is needed to go on.
 
-        Last what says where to go on from: a run killed in between has it whole.
+        ``agent.json`` decides: a run killed before it is replaced has all of the
+        checkpoint before, one killed after has all of this one.
         """
         notes, algorithm = self.folder / "training", self.algorithm
         steps = algorithm.num_timesteps
+        write_aside(notes / f"{MODEL}.{steps}", algorithm.save)
+        if isinstance(algorithm, OffPolicyAlgorithm):
+            write_aside(notes / f"{REPLAY}.{steps}", algorithm.save_replay_buffer)
         progress = {"steps": steps, "seconds": round(self.clock.seconds, 3)}
         save_agent(self.folder, algorithm.policy, self.config, self.venv, progress)
-        if isinstance(algorithm, OffPolicyAlgorithm):
-            write_aside(notes / "replay.pkl", algorithm.save_replay_buffer)
-        write_aside(notes / "model.zip", algorithm.save)
+        settle(notes, steps)
 
 
 def _training_env(
@@ -240,16 +250,19 @@ def load_state(
     folder: Path, config: AgentConfig, venv: VecEnv
 ) -> tuple[BaseAlgorithm, float]:
     """The algorithm as it was at the last checkpoint, and seconds of training."""
-    path = folder / "training" / "model.zip"
-    if not path.exists():  # ended before its first checkpoint
+    notes, manifest = folder / "training", {}
+    if (folder / "agent.json").exists():
+        manifest = read_manifest(folder)
+        settle(notes, manifest["steps"])
+    path = notes / MODEL
+    if not manifest or not path.exists():  # ended before its first checkpoint
         return build(config, venv), 0.0
     try:
         algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device="cpu")
         if isinstance(algorithm, OffPolicyAlgorithm):
-            algorithm.load_replay_buffer(folder / "training" / "replay.pkl")
+            algorithm.load_replay_buffer(notes / REPLAY)
     except Exception as error:  # whatever unpickling a damaged file raises
         raise UserError(f"cannot go on from {path}: {error}") from error
     # Other episodes than those that the run began with.
     algorithm.set_random_seed(config.seed + algorithm.num_timesteps)
-    seconds: float = read_manifest(folder)["seconds"]
-    return algorithm, seconds
+    return algorithm, manifest["seconds"]

@@ -56,6 +56,12 @@ def lines(folder: Path, name: str = "log") -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def policy_bytes(folder: Path) -> bytes:
+    """The weights in the folder of an agent, which has one file of them."""
+    (path,) = folder.glob("policy*.safetensors")
+    return path.read_bytes()
+
+
 def play(venv: Any, steps: int) -> tuple[list[Any], list[Any]]:
     """Observations and infos, those of the reset first."""
     observations, infos = [venv.reset()], [venv.reset_infos]

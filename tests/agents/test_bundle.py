@@ -138,7 +138,7 @@ def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
     assert manifest["preset"] == "pendulum" and manifest["n_envs"] == 2
     assert manifest["sensor_dropout"] == "none" and manifest["seed"] == 0
     assert set(manifest["versions"]) >= {"nexus_rl", "torch", "gymnasium"}
-    files = {"policy.safetensors"}
+    files = {"policy_256.safetensors"}
     if manifest["task"]["perception"]["kind"] == "latent":
         files |= {"encoder/config.json", "encoder/model.safetensors"}
         assert manifest["task"]["perception"]["encoder"] == "encoder"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,10 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from agent_world import lines, short_config
+from agent_world import lines, policy_bytes, short_config
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents import Perception, load_agent, make_vec_env, resume_agent, train_agent
+from agents import (
+    AgentConfig,
+    Perception,
+    load_agent,
+    make_vec_env,
+    resume_agent,
+    train_agent,
+)
 from agents.training import load_state
 from nexus_rl import UserError
 
@@ -113,11 +123,66 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -
     run.parent.mkdir(parents=True)
     shutil.copy(tmp_path / "whole" / "training" / "run.json", run)
     resume_agent(tmp_path / "killed")
-    weights = [
-        (tmp_path / name / "policy.safetensors").read_bytes()
-        for name in ("whole", "killed")
-    ]
+    weights = [policy_bytes(tmp_path / name) for name in ("whole", "killed")]
     assert weights[0] == weights[1]
+
+
+class Killed(BaseException):
+    """The end of a process that is killed."""
+
+
+@contextmanager
+def killed_before(change: int) -> Iterator[None]:
+    """Inside, from the ``change``th on, no file is moved or deleted any more."""
+    count = itertools.count()
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        for name in ("replace", "unlink"):
+            real = getattr(Path, name)
+
+            def act(*arguments: Any, real: Any = real, **options: Any) -> Any:
+                if next(count) >= change:
+                    raise Killed
+                return real(*arguments, **options)
+
+            patch.setattr(Path, name, act)
+        yield
+
+
+def checkpoint(folder: Path, config: AgentConfig) -> int:
+    """Steps of the one agent that is in ``folder``, to act and to go on training."""
+    agent = load_agent(folder)
+    venv = make_vec_env(config.task, config.n_envs, 0)
+    algorithm, seconds = load_state(folder, config, venv)
+    venv.close()
+    steps: int = agent.manifest["steps"]
+    assert algorithm.num_timesteps == steps and agent.manifest["seconds"] == seconds
+    ours, theirs = agent.policy.state_dict(), algorithm.policy.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert isinstance(algorithm, OffPolicyAlgorithm)
+    assert algorithm.replay_buffer is not None
+    assert algorithm.replay_buffer.size() * config.n_envs == steps
+    return steps
+
+
+def test_a_run_killed_while_it_saves_has_one_checkpoint(tmp_path: Path) -> None:
+    quick = {"train_freq": 16, "gradient_steps": 2, "policy_kwargs": {"net_arch": [8]}}
+    config = short_config(STATE, "sac", steps=128, params=quick)
+    train_agent(config, tmp_path / "whole")
+    left, done = [], None
+    while done is None:  # it was killed
+        folder = tmp_path / str(len(left))
+        shutil.copytree(tmp_path / "whole", folder)
+        with killed_before(change=len(left)):
+            done = resume_agent(folder, steps=192)
+        left.append(checkpoint(folder, config))
+        assert resume_agent(folder, steps=224).steps == 224
+        assert checkpoint(folder, config) == 224
+        files = {path.name for path in folder.rglob("*") if path.is_file()}
+        assert {name for name in files if not name.startswith("events.")} == {
+            *("agent.json", "policy_224.safetensors", "run.json"),
+            *("model.zip", "replay.pkl", "log.jsonl", "evaluations.jsonl"),
+        }
+    assert left == sorted(left) and left.count(128) > 3 and left.count(192) > 3
 
 
 def test_lines_from_after_the_last_checkpoint_are_dropped(tmp_path: Path) -> None:

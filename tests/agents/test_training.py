@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_world import LENGTH, lines, save_encoder, short_config
+from agent_world import LENGTH, lines, policy_bytes, save_encoder, short_config
 
 from agents import (
     AgentConfig,
@@ -109,10 +109,7 @@ def test_the_same_seed_gives_the_same_agent_whatever_is_evaluated(
             ),
             tmp_path / name,
         )
-    weights = [
-        (tmp_path / name / "policy.safetensors").read_bytes()
-        for name in ("one", "two", "other")
-    ]
+    weights = [policy_bytes(tmp_path / name) for name in ("one", "two", "other")]
     assert weights[0] == weights[1] != weights[2]
 
 
