@@ -117,6 +117,30 @@ def test_sigterm_keeps_the_replay_buffer_and_resuming_repeats_nothing(
         assert [record["steps"] // 1000 for record in told] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    options = [
+        *("--sees", "state", "--algo", "sac", "--out", "run", "--steps", "100000"),
+        *("--params", "n_envs=2", "buffer_size=8000", "learning_starts=100"),
+        *("batch_size=16", "train_freq=16", "gradient_steps=1"),
+        *("--evaluate-every", "0", "--checkpoint-every", "300"),
+    ]
+    script = Script("train_agent.py", [*TINY, *options], tmp_path)
+    notes = tmp_path / "run" / "training"
+    wait_until(lambda: (notes / "model.zip").exists() and log_lines(notes) >= 1)
+    script.send(signal.SIGKILL)
+    assert script.finish().code == -signal.SIGKILL
+    steps = load_agent(tmp_path / "run").manifest["steps"]
+    assert 0 < steps < 100_000
+    done = train_agent(tmp_path, "--resume", "run", "--steps", steps + 1000)
+    assert done.code == 0, done.said
+    more = load_agent(tmp_path / "run").manifest["steps"]
+    assert steps + 1000 <= more < steps + 1000 + 32
+    kept = SAC.load(notes / "model.zip", device="cpu")
+    kept.load_replay_buffer(notes / "replay.pkl")
+    assert kept.num_timesteps == more and kept.replay_buffer is not None
+    assert 2 * kept.replay_buffer.size() == more  # of both parts of the run
+
+
 def test_help_and_mistakes_answer_without_torch(tmp_path: Path) -> None:
     helped = from_shell(SCRIPTS / "train_agent.py", "--help")
     assert helped.returncode == 0 and "--sensor-dropout" in helped.stdout
