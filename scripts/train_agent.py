@@ -92,8 +92,10 @@ class Args:
     overwrite: bool = False
     """Replace the agent that --out holds."""
     resume: Path | None = None
-    """Folder of an agent to go on training; --steps may be raised. Unpickles what is
-    in its training/: resume only what you trust."""
+    """Folder of an agent to go on training; --steps may be raised. Policy, optimiser,
+    replay buffer and schedules continue exactly from the last checkpoint; episodes
+    begin anew, with other random numbers than without the interruption. Unpickles what
+    is in its training/: resume only what you trust."""
     threads: int = 1
     """CPU threads of torch; more are slower on networks this small."""
 
