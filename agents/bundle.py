@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import describe_policy, rebuild_policy
 from agents.config import AgentConfig
-from agents.folder import POLICIES
+from agents.folder import POLICIES, check_file, fingerprint
 from agents.perception import Task, make_vec_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import read_json, write_json
@@ -115,7 +114,7 @@ def save_agent(
         "policy": describe_policy(config, venv.observation_space),
         "interface": describe_interface(venv),
         "versions": {name: version(name) for name in LIBRARIES},
-        "files": {name: _fingerprint(folder / name) for name in files},
+        "files": {name: fingerprint(folder / name) for name in files},
     }
     if latent:
         manifest["task"]["perception"]["encoder"] = ENCODER
@@ -148,7 +147,7 @@ def load_agent(
     manifest = read_manifest(folder)
     weights = _policy_file(folder, manifest)
     for name, expected in manifest["files"].items():
-        _check_file(folder, name, expected)
+        check_file(folder, name, expected)
     task = _task_in(folder, manifest)
     task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
     encoder = load_encoder(task)
@@ -239,24 +238,6 @@ def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
         raise UserError(f"{folder}/agent.json is incomplete: no encoder in its files")
     inside = str(folder / task.perception.encoder)
     return replace(task, perception=replace(task.perception, encoder=inside))
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = sha256(file.read()).hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
-
-
-def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
-    path = folder / name
-    if not path.is_file():
-        raise UserError(f"the agent in {folder} is incomplete: no {name}")
-    if _fingerprint(path) != expected:
-        raise UserError(
-            f"{path} is not the file that agent.json tells of, its size or sha256 "
-            "differs: copy the whole folder again, or save the agent again by "
-            f"resuming its training: --resume {folder}"
-        )
 
 
 def _check_interface(folder: Path, then: Any, now: Any) -> None:

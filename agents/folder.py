@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,26 @@ def settle(training: Path, steps: int) -> None:
                 path.replace(training / name)
             else:
                 path.unlink()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size in bytes and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = sha256(file.read()).hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
+    """Raises ``UserError`` unless file ``name`` has the ``expected`` fingerprint."""
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"the agent in {folder} is incomplete: no {name}")
+    if fingerprint(path) != expected:
+        raise UserError(
+            f"{path} is not the file that agent.json tells of, its size or sha256 "
+            "differs: copy the whole folder again, or save the agent again by "
+            f"resuming its training: --resume {folder}"
+        )
 
 
 def write_aside(path: Path, write: Callable[[Any], None]) -> None:
