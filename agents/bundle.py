@@ -10,6 +10,8 @@ Loading unpickles nothing; ``training/`` is not read for it.
 
 from __future__ import annotations
 
+import logging
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
 
 FORMAT = 1
-LIBRARIES = ("nexus_rl", "stable-baselines3", "torch", "gymnasium")
+log = logging.getLogger(__name__)
+
+# Another version of the first three may let an agent act otherwise.
+LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy", "nexus_rl")
 ENCODER = "encoder"
 ENCODER_FILES = (f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors")
 # What lets an agent act, and what must be told of it.
@@ -113,7 +118,7 @@ def save_agent(
         "hyperparameters": config.hyperparameters,
         "policy": describe_policy(config, venv.observation_space),
         "interface": describe_interface(venv),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": _versions(),
         "files": {name: fingerprint(folder / name) for name in files},
     }
     if latent:
@@ -134,6 +139,10 @@ def load_agent(
     ``env_kwargs`` changes arguments of its environment, such as which recordings are
     shown.
 
+    Imports the module that its environment's id names, as in "module:Id". Logs a
+    warning where torch, Stable-Baselines3 or Gymnasium have another major or minor
+    version than when it was saved.
+
     Raises ``UserError`` where a file is missing or is not the one that was saved, and
     where the environment is not as it was: other observations, actions or formats.
 
@@ -148,6 +157,7 @@ def load_agent(
     weights = _policy_file(folder, manifest)
     for name, expected in manifest["files"].items():
         check_file(folder, name, expected)
+    _compare_versions(folder, manifest.get("versions", {}))
     task = _task_in(folder, manifest)
     task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
     encoder = load_encoder(task)
@@ -209,6 +219,23 @@ def describe_interface(venv: VecEnv) -> dict[str, Any]:
         "actions": _describe(venv.action_space),
         "formats": sensor_formats(venv),
     }
+
+
+def _versions() -> dict[str, str]:
+    found = {name: version(name) for name in LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+def _compare_versions(folder: Path, then: Mapping[str, str]) -> None:
+    now = _versions()
+    for name in LIBRARIES[:3]:
+        was = then.get(name, now[name])
+        if was.split(".")[:2] != now[name].split(".")[:2]:
+            log.warning(
+                "the agent in %s was saved with %s %s and is loaded with %s: it may "
+                "act otherwise",
+                *(folder, name, was, now[name]),
+            )
 
 
 def _describe(space: spaces.Space[Any]) -> Any:

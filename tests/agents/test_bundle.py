@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -137,7 +138,9 @@ def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
     assert manifest["steps"] == 256 and manifest["seconds"] > 0
     assert manifest["preset"] == "pendulum" and manifest["n_envs"] == 2
     assert manifest["sensor_dropout"] == "none" and manifest["seed"] == 0
-    assert set(manifest["versions"]) >= {"nexus_rl", "torch", "gymnasium"}
+    libraries = {"torch", "stable-baselines3", "gymnasium", "numpy", "nexus_rl"}
+    assert set(manifest["versions"]) == {"python", *libraries}
+    assert manifest["versions"]["numpy"] == np.__version__
     files = {"policy_256.safetensors"}
     if manifest["task"]["perception"]["kind"] == "latent":
         files |= {"encoder/config.json", "encoder/model.safetensors"}
@@ -220,6 +223,21 @@ def test_a_manifest_that_does_not_fit_is_refused(
     change(mine, changed)
     with pytest.raises(UserError, match=said):
         load_agent(mine)
+
+
+def test_other_versions_of_what_lets_it_act_are_told_of(
+    mine: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = load_agent(mine).manifest["versions"]
+    assert not caplog.records
+    patch = ".".join([*now["gymnasium"].split(".")[:2], "999"])
+    then = {"torch": "2.0.1", "gymnasium": patch, "numpy": "1.0.0", "python": "2.7.0"}
+    change(mine, lambda manifest: manifest["versions"].update(then))
+    load_agent(mine)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    said = f"was saved with torch 2.0.1 and is loaded with {now['torch']}"
+    assert said in record.getMessage()
 
 
 def test_a_folder_without_an_agent_is_refused(tmp_path: Path) -> None:
