@@ -263,7 +263,12 @@ def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
         return task
     if not {*ENCODER_FILES} <= manifest["files"].keys():
         raise UserError(f"{folder}/agent.json is incomplete: no encoder in its files")
-    inside = str(folder / task.perception.encoder)
+    if task.perception.encoder != ENCODER:
+        raise UserError(
+            f"{folder}/agent.json was changed: its encoder is "
+            f"{task.perception.encoder!r}, expected {ENCODER!r}, the one in its folder"
+        )
+    inside = str(folder / ENCODER)
     return replace(task, perception=replace(task.perception, encoder=inside))
 
 

@@ -188,6 +188,16 @@ def test_a_file_that_is_not_listed_is_not_read_unchecked(copied: Path) -> None:
         load_agent(copied)
 
 
+def test_no_encoder_is_taken_from_elsewhere(tmp_path: Path) -> None:
+    other = save_encoder(tmp_path / "model")
+    train_agent(short_config(Perception(encoder=other), steps=128), tmp_path / "agent")
+    for elsewhere in (other, "../model", "encoder/../../model"):
+        told = {"encoder": elsewhere}
+        change(tmp_path / "agent", lambda m, t=told: m["task"]["perception"].update(t))
+        with pytest.raises(UserError, match=r"encoder is .*model', expected 'encoder'"):
+            load_agent(tmp_path / "agent")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
