@@ -198,7 +198,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def load_encoder(task: Task) -> MultimodalVAE | None:
     """The model whose latents the task shows, frozen; None if it shows none.
 
-    Raises ``UserError`` if there is none, or one whose top level was never trained.
+    Raises ``UserError`` if there is none, or one whose top level was never trained, and
+    for networks of the user's own, which no folder of an agent can hold.
     """
     if task.perception.encoder is None:
         return None
@@ -208,6 +209,13 @@ def load_encoder(task: Task) -> MultimodalVAE | None:
         raise UserError(
             f"{folder} holds bottoms only, and no top level that was trained; name the "
             "folder of the whole run"
+        )
+    description = read_json(folder / "config.json", "model description")
+    if isinstance(description, dict) and description.get("own_networks"):
+        raise UserError(
+            f"{folder} was built with networks of your own, which an agent's folder "
+            "cannot hold: let Stable-Baselines3 itself learn on make_vec_env(task, "
+            "n_envs, seed, model=load_model(folder, networks={...}))"
         )
     return load_model(folder).requires_grad_(False)
 

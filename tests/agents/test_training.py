@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from agent_world import LENGTH, lines, policy_bytes, save_encoder, short_config
+from stable_baselines3 import PPO
 
 from agents import (
     AgentConfig,
     Perception,
     Task,
     load_agent,
+    make_vec_env,
     resume_agent,
     train_agent,
 )
 from agents.callbacks import Clock
 from agents.evaluation import evaluate_subsets
-from nexus_rl import UserError
+from nexus_rl import UserError, load_model
+from nexus_rl.networks import vector_networks
 
 STATE = Perception("state")
 
@@ -206,3 +209,19 @@ def test_only_whole_encoders_are_taken(tmp_path: Path) -> None:
     (encoder / "run.json").write_text(json.dumps({"train": {"stage": "bottom"}}))
     with pytest.raises(UserError, match="bottoms only"):
         train_agent(short_config(Perception(encoder=str(encoder))), tmp_path / "agent")
+
+
+def test_encoders_with_networks_of_ones_own_are_for_plain_algorithms(
+    tmp_path: Path,
+) -> None:
+    own = {"sound": vector_networks}
+    config = short_config(
+        Perception(encoder=save_encoder(tmp_path / "model", networks=own))
+    )
+    with pytest.raises(UserError, match=r"your own, .* learn on make_vec_env\(task, "):
+        train_agent(config, tmp_path / "agent")
+    assert not (tmp_path / "agent").exists()
+    model = load_model(tmp_path / "model", networks=own)
+    venv = make_vec_env(config.task, 2, 0, model=model)
+    PPO("MlpPolicy", venv, n_steps=64, batch_size=64, device="cpu").learn(128)
+    venv.close()
