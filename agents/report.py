@@ -5,8 +5,10 @@ Free of torch, so that pages can be made from JSON alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from agents import plots
@@ -66,7 +68,12 @@ def page(evaluation: Evaluation) -> str:
         "## Over all conditions",
         _over_conditions(scores),
         "## Return of an episode",
-        _by_condition(scores, lambda score: score.returns, _form(scores)),
+        _by_condition(
+            scores, lambda score: score.returns, _form(scores), _missing(evaluation)
+        ),
+        "Missing: the measured share of an episode's steps. It differs from a nominal "
+        "rate, for a stack of frames is there again only when all of them are fresh, "
+        "and one sensor is always left but in a blackout.",
     ]
     if scores.comparable:
         parts += [
@@ -124,7 +131,10 @@ def _references(scores: Scores) -> list[str]:
 
 
 def _by_condition(
-    scores: Scores, of: Callable[[Score], Estimate | None], form: str
+    scores: Scores,
+    of: Callable[[Score], Estimate | None],
+    form: str,
+    missing: Mapping[str, str] | None = None,
 ) -> str:
     methods = scores.evaluation.compared
     rows = []
@@ -133,8 +143,23 @@ def _by_condition(
         for method in methods:
             score = scores.of(method, name)
             cells.append(show(None if score is None else of(score), form))
-        rows.append([name, group, *cells])
-    return _table(["condition", "group", *methods], rows)
+        rows.append([name, group, *([missing[name]] if missing else []), *cells])
+    head = ["condition", "group", *(["missing"] if missing else []), *methods]
+    return _table(head, rows)
+
+
+def _missing(evaluation: Evaluation) -> dict[str, str]:
+    """The mean share of an episode without each sensor, of those that are missed."""
+    shares: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in evaluation.rows:
+        for sensor, there in row["available"].items():
+            shares[row["condition"]][sensor].append(1 - there)
+    cells = {}
+    for condition, known in shares.items():
+        missed = {sensor: fmean(each) for sensor, each in known.items() if any(each)}
+        told = ", ".join(f"{sensor} {share:.0%}" for sensor, share in missed.items())
+        cells[condition] = told or "–"
+    return cells
 
 
 def _over_conditions(scores: Scores) -> str:

@@ -38,12 +38,18 @@ METHODS = {
 }
 
 
+def available(agent: str, condition: str) -> dict[str, float]:
+    """Which part of an episode the sensors are there; the raw agent's was shorter."""
+    image = {"everything": 1.0, "no_image": 0.0}.get(condition, 0.5)
+    return {"image": 0.8 if (agent, image) == ("raw", 0.5) else image, "sound": 1.0}
+
+
 def rows(returns: Mapping[str, Sequence[float]]) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
             **{"agent": agent, "condition": name, "group": group, "seed": 7},
             **{"episode": 0, "return": value, "length": 200},
-            "available": {"image": 0.5, "sound": 1.0},
+            "available": available(agent, name),
         }
         for agent, values in returns.items()
         for (name, group), value in zip(CONDITIONS.items(), values, strict=False)
@@ -66,7 +72,11 @@ def cells(text: str, title: str) -> list[list[str]]:
 
 def test_the_tables_have_the_means_and_intervals(found: Evaluation) -> None:
     text = page(found)
-    assert cells(text, "Return of an episode") == [
+    table = cells(text, "Return of an episode")
+    assert [line.pop(2) for line in table] == [
+        *("missing", "–", "image 100%", "image 40%", "image 40%"),
+    ]
+    assert table == [
         ["condition", "group", "nexus", "raw"],
         ["everything", "everything", "-220.0 [-240.0, -200.0]", "-190.0"],
         ["no_image", "missing", "-350.0 [-400.0, -300.0]", "-1000.0"],
@@ -104,7 +114,7 @@ def test_one_seed_has_no_intervals_and_no_references_no_scores() -> None:
 def test_small_returns_have_more_digits() -> None:
     small = Evaluation("Env-v0", {}, 1, (7,), rows({"a": (0.125, -1.0)}))
     table = cells(page(small), "Return of an episode")
-    assert [line[2] for line in table[1:]] == ["0.12", "-1.00"]
+    assert [line[3] for line in table[1:]] == ["0.12", "-1.00"]
 
 
 def test_an_oracle_that_is_no_better_than_random(found: Evaluation) -> None:
@@ -126,7 +136,7 @@ def test_all_files_come_from_the_json(found: Evaluation, tmp_path: Path) -> None
     text = (tmp_path / "one" / "evaluation.csv").read_text()
     table = list(csv.DictReader(io.StringIO(text)))
     assert len(table) == len(found.rows)
-    assert table[0]["available_image"] == "0.5" and table[0]["return"] == "-200.0"
+    assert table[0]["available_image"] == "1.0" and table[0]["return"] == "-200.0"
     with pytest.raises(UserError, match=r"no evaluation of agents at .*nothing"):
         read(tmp_path / "nothing")
 
