@@ -37,7 +37,7 @@ EVERYTHING = "everything"  # the condition in which nothing is missing
 DROP_RATES = (10, 30, 50, 70, 90)  # of the conditions "bernoulli", in percent
 BURST_RATE = 0.3
 BURSTS = {"short": 5, "long": 25}  # mean steps
-WINDOWS = ((20, 25), (100, 50))  # start and length, in steps
+WINDOWS = ((20, 25), (100, 50))  # start and length, in steps; a selection
 BLACKOUTS = (5, 10)  # steps without any sensor
 BLACKOUT_START = 20
 MANY = 5  # sensors; of more, not every subset is a condition
@@ -111,12 +111,24 @@ def conditions_of(
 
     Sensors that are ``reliable`` never fail: conditions are about the others.
 
-    Groups, in this order: "everything"; "missing", each proper subset of the sensors
-    for the whole episode; "bernoulli", per step; "bursts"; "windows", one outage of one
-    sensor, that begins before an episode must end; "blackout", of all; "corruption",
-    readings that are noisy, covered, frozen or from another time, unannounced, at
-    severities 1 to 3. Of more than five sensors, subsets are those that lack one or
-    hold one. One sensor alone is never missing but in blackouts.
+    Groups, in this order:
+
+    - "everything";
+    - "missing": each proper subset of the sensors for the whole episode; of more than
+      five sensors, those that lack one or hold one;
+    - "bernoulli": each sensor at a rate of 10 to 90 %, drawn each step;
+    - "bursts": at a rate of 30 %, for 5 or for 25 steps on average;
+    - "windows": one outage of one sensor, in two of the many places and lengths that
+      there are: 25 steps from step 20, or 50 from step 100, where that comes before an
+      episode must end;
+    - "blackout": all sensors for 5 or for 10 steps from step 20;
+    - "corruption": readings that are noisy, covered, frozen or from another time,
+      unannounced, at severities 1 to 3.
+
+    Rates and lengths are nominal. In an evaluation a stack of k frames is there again
+    in its k-th fresh step, so its outages are k - 1 steps longer; and one sensor is
+    always left but in blackouts, so of two at most one is missing at a time, and one
+    alone never. The rows of an evaluation tell what was there.
 
     Raises ``UserError`` if the environment cannot be made, or has no sensors.
 
