@@ -16,11 +16,13 @@ from nexus_rl.lazy import import_later
 
 if TYPE_CHECKING:
     from agents.bundle import Agent, load_agent
+    from agents.callbacks import EvaluateConditions
     from agents.training import resume_agent, train_agent
 
 # Names that would make the import wait for torch or Stable-Baselines3.
 _LATER = {
     "Agent": "bundle",
+    "EvaluateConditions": "callbacks",
     "load_agent": "bundle",
     "resume_agent": "training",
     "train_agent": "training",
@@ -30,6 +32,7 @@ __all__ = [
     "Agent",
     "AgentConfig",
     "Condition",
+    "EvaluateConditions",
     "Evaluation",
     "Perception",
     "RandomAgent",

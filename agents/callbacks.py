@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
+from agents.bundle import Agent, load_encoder
+from agents.conditions import EVERYTHING, Condition
+from agents.evaluation import check_numbers, evaluate_subsets, task_conditions
+from agents.perception import Task
 from nexus_rl.files import write_atomic
 from nexus_rl.processes import StopFlag
+from nexus_rl.wrappers.checks import check_count
+
+if TYPE_CHECKING:
+    from nexus_rl.models.core import MultimodalVAE
 
 LOG_EVERY = 1000  # steps
 
 
 class Clock:
-    """Seconds of training: those since ``start``, but for what is ``paused``."""
+    """Seconds of training: from ``start`` to ``stop``, but for what is ``paused``."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._before = seconds
@@ -28,7 +37,11 @@ class Clock:
 
     def start(self) -> None:
         """Count from now on."""
-        self._since = time.monotonic()
+        self._before, self._since = self.seconds, time.monotonic()
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._before, self._since = self.seconds, None
 
     @property
     def seconds(self) -> float:
@@ -39,7 +52,7 @@ class Clock:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Seconds inside do not count."""
-        self._before, self._since = self.seconds, None
+        self.stop()
         try:
             yield
         finally:
@@ -76,6 +89,7 @@ class Recorder(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self.clock.stop()
         self._bar.close()
 
     def _write(self) -> None:
@@ -98,12 +112,13 @@ class Recorder(BaseCallback):
 class Every(BaseCallback):
     """Calls ``act`` about every ``steps``, between an update and the next experience.
 
-    The policy and what it has learned from are consistent then. 0 is never.
+    The policy and what it has learned from are consistent then. 0 is never. The clock
+    does not count what it takes.
     """
 
-    def __init__(self, steps: int, act: Callable[[], None]) -> None:
+    def __init__(self, steps: int, act: Callable[[], None], clock: Clock) -> None:
         super().__init__()
-        self.steps, self.act = steps, act
+        self.steps, self.act, self.clock = steps, act, clock
 
     def _on_training_start(self) -> None:
         # Multiples of ``steps``, however often training was interrupted.
@@ -112,7 +127,8 @@ class Every(BaseCallback):
     def _on_rollout_start(self) -> None:
         if self.steps and self.model.num_timesteps >= self._next:
             self._next = self._following()
-            self.act()
+            with self.clock.paused():
+                self.act()
 
     def _on_step(self) -> bool:
         return True
@@ -120,6 +136,69 @@ class Every(BaseCallback):
     def _following(self) -> int:
         done = self.model.num_timesteps
         return done - done % self.steps + self.steps if self.steps else 0
+
+
+class EvaluateConditions(Every):
+    """Measures the policy that learns under sensor conditions; for any ``learn``.
+
+    About every ``every`` steps it plays ``episodes`` of each of the ``conditions``, as
+    ``evaluate_subsets`` does, in environments of its own. The mean returns go to the
+    algorithm's logger as "evaluation/CONDITION", and as lines of JSON to the file
+    ``path``: steps, seconds of training without those of evaluation, condition, return.
+    ``encoder`` is that of ``task``, if it is loaded already.
+
+    Raises ``UserError`` for unknown conditions, and numbers out of range.
+
+    Example:
+    >>> from stable_baselines3 import PPO
+    >>> from agents import Perception, make_vec_env
+    >>> task = Task("nexus_rl/MultimodalPendulum-v0", perception=Perception("raw"))
+    >>> tests = EvaluateConditions(task, path="evaluations.jsonl")
+    >>> algorithm = PPO("MultiInputPolicy", make_vec_env(task, n_envs=4, seed=0))
+    >>> algorithm = algorithm.learn(50_000, callback=tests)
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        conditions: str | Sequence[str | Condition] = (EVERYTHING, "missing"),
+        every: int = 20_000,
+        episodes: int = 5,
+        *,
+        path: str | Path | None = None,
+        encoder: MultimodalVAE | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        check_count("every", every, 0)
+        check_numbers(episodes, (0,), 1)
+        super().__init__(every, self.evaluate, clock or Clock())
+        self.task, self.episodes, self.path = task, episodes, path
+        self.conditions = task_conditions(task, conditions)
+        self.encoder = load_encoder(task) if encoder is None else encoder
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self.clock.start()
+
+    def _on_training_end(self) -> None:
+        self.clock.stop()
+
+    def evaluate(self) -> None:
+        """Measures now, such as at the end of training."""
+        agent = Agent(self.task, self.model.policy, self.encoder, "policy", {})
+        rows = evaluate_subsets(
+            agent, self.conditions, self.episodes, n_envs=min(self.episodes, 10)
+        ).rows
+        steps, seconds = self.model.num_timesteps, round(self.clock.seconds, 3)
+        records: list[dict[str, Any]] = []
+        for name in [condition.name for condition in self.conditions]:
+            mean = fmean(row["return"] for row in rows if row["condition"] == name)
+            told = {"steps": steps, "seconds": seconds, "condition": name}
+            records.append({**told, "return": mean})
+            self.logger.record(f"evaluation/{name}", mean)
+        self.logger.dump(steps)
+        if self.path is not None:
+            append(Path(self.path), records)
 
 
 class Stop(BaseCallback):

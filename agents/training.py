@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
@@ -15,15 +14,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents import callbacks
 from agents.algorithms import ALGORITHMS, build
-from agents.bundle import ENCODER, Agent, load_encoder, read_manifest, save_agent
-from agents.conditions import (
-    EVERYTHING,
-    Condition,
-    choose_conditions,
-    conditions_of,
-    may_fail,
-    training_condition,
-)
+from agents.bundle import ENCODER, load_encoder, read_manifest, save_agent
+from agents.conditions import EVERYTHING, may_fail, training_condition
 from agents.config import AgentConfig
 from agents.folder import (
     MODEL,
@@ -83,12 +75,13 @@ def train_agent(
     venv = _training_env(config, config.task, encoder)
     try:
         algorithm = build(config, venv)
-        tests = _tests(config)
+        clock = callbacks.Clock()
+        tests = _tests(config, folder, encoder, clock)
         clear(folder)
         write_json(folder / "training" / "run.json", config.to_json())
         if encoder is not None:
             encoder.save_pretrained(folder / ENCODER)
-        run = _Run(config, folder, algorithm, venv, encoder, tests, callbacks.Clock())
+        run = _Run(config, folder, algorithm, venv, tests, clock)
         return run.learn(progress)
     finally:
         venv.close()
@@ -119,18 +112,18 @@ def resume_agent(
     encoder = load_encoder(task)
     venv = _training_env(config, task, encoder)
     try:
-        tests = _tests(config)
         algorithm, seconds = load_state(folder, config, venv)
         if algorithm.num_timesteps >= config.steps:
             raise UserError(
                 f"{folder} has finished {algorithm.num_timesteps} steps; ask for more "
                 "with --steps"
             )
+        clock = callbacks.Clock(seconds)
+        tests = _tests(config, folder, encoder, clock)
         write_json(folder / "training" / "run.json", config.to_json())
         for name in ("log.jsonl", "evaluations.jsonl"):
             callbacks.cut(folder / "training" / name, algorithm.num_timesteps)
-        clock = callbacks.Clock(seconds)
-        run = _Run(config, folder, algorithm, venv, encoder, tests, clock)
+        run = _Run(config, folder, algorithm, venv, tests, clock)
         return run.learn(progress)
     finally:
         venv.close()
@@ -144,8 +137,7 @@ class _Run:
     folder: Path
     algorithm: BaseAlgorithm
     venv: VecEnv
-    encoder: MultimodalVAE | None
-    tests: tuple[Condition, ...]
+    tests: list[callbacks.EvaluateConditions]
     clock: callbacks.Clock
 
     def learn(self, progress: bool) -> Trained:
@@ -158,49 +150,20 @@ class _Run:
             during = [
                 stop,
                 callbacks.Recorder(log, self.clock, config.steps, progress),
-                callbacks.Every(config.evaluate_every, self._paused(self.evaluate)),
-                callbacks.Every(config.checkpoint_every, self._paused(self.save)),
+                *self.tests,
+                callbacks.Every(config.checkpoint_every, self.save, self.clock),
             ]
             algorithm.learn(
                 config.steps - algorithm.num_timesteps,
                 CallbackList(during),
                 reset_num_timesteps=False,
             )
-            seconds = self.clock.seconds
-            self.clock = callbacks.Clock(seconds)
             self.save()
-            if config.evaluate_every and not stop.stopped:
-                self.evaluate()
+            for test in self.tests if not stop.stopped else ():
+                test.evaluate()
         algorithm.logger.close()
-        return Trained(self.folder, algorithm.num_timesteps, seconds, stop.stopped)
-
-    def _paused(self, act: Callable[[], None]) -> Callable[[], None]:
-        def paused() -> None:
-            with self.clock.paused():
-                act()
-
-        return paused
-
-    def evaluate(self) -> None:
-        """Notes the mean return under each of the conditions."""
-        from agents.evaluation import evaluate_subsets
-
-        steps, episodes = self.algorithm.num_timesteps, self.config.evaluate_episodes
-        name, policy = self.folder.name, self.algorithm.policy
-        agent = Agent(self.config.task, policy, self.encoder, name, {})
-        names = [condition.name for condition in self.tests]
-        rows = evaluate_subsets(
-            agent, names, episodes=episodes, n_envs=min(episodes, 10)
-        ).rows
-        records: list[dict[str, Any]] = []
-        for test in names:
-            returns = [row["return"] for row in rows if row["condition"] == test]
-            mean = sum(returns) / len(returns)
-            told = {"steps": steps, "seconds": round(self.clock.seconds, 3)}
-            records.append({**told, "condition": test, "return": mean})
-            self.algorithm.logger.record(f"evaluation/{test}", mean)
-        self.algorithm.logger.dump(steps)
-        callbacks.append(self.folder / "training" / "evaluations.jsonl", records)
+        steps, seconds = algorithm.num_timesteps, self.clock.seconds
+        return Trained(self.folder, steps, seconds, stop.stopped)
 
     def save(self) -> None:
         """Writes the agent, and all that is needed to go on.
@@ -227,17 +190,29 @@ def _training_env(
     )
 
 
-def _tests(config: AgentConfig) -> tuple[Condition, ...]:
-    """The conditions of periodic evaluation."""
+def _tests(
+    config: AgentConfig,
+    folder: Path,
+    encoder: MultimodalVAE | None,
+    clock: callbacks.Clock,
+) -> list[callbacks.EvaluateConditions]:
+    """Periodic evaluation, if there is any."""
     if not config.evaluate_every:
-        return ()
-    known = conditions_of(config.task.env, config.task.env_kwargs, config.task.reliable)
-    if config.conditions:
-        return choose_conditions(config.conditions, known)
-    names = [EVERYTHING]
-    if config.task.perception.kind != "state":  # which no condition affects
-        names += [f"no_{name}" for name in _failing(config.task)]
-    return choose_conditions([name for name in names if name in known], known)
+        return []
+    task, names = config.task, config.conditions
+    if not names:
+        failing = _failing(task)
+        # Of no effect on the state; one sensor alone is never missing.
+        if task.perception.kind == "state" or len(failing) == 1:
+            failing = ()
+        names = (EVERYTHING, *(f"no_{name}" for name in failing))
+    test = callbacks.EvaluateConditions(
+        *(task, names, config.evaluate_every, config.evaluate_episodes),
+        path=folder / "training" / "evaluations.jsonl",
+        encoder=encoder,
+        clock=clock,
+    )
+    return [test]
 
 
 def _failing(task: Task) -> tuple[str, ...]:
