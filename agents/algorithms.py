@@ -115,9 +115,14 @@ def _fitting(name: str, actions: Space) -> type[BaseAlgorithm]:
     algorithm = choose(name, ALGORITHMS, "algorithm")
     if not isinstance(actions, algorithm.actions):
         fit = [n for n, a in ALGORITHMS.items() if isinstance(actions, a.actions)]
-        raise UserError(
-            f"{name} cannot choose actions of {actions}; use {' or '.join(fit)}"
-        )
+        instead = f"use {' or '.join(fit)}"
+        if not fit:
+            kinds = {kind.__name__ for a in ALGORITHMS.values() for kind in a.actions}
+            instead = (
+                f"no algorithm can, for they choose of {', '.join(sorted(kinds))}; let a "
+                "wrapper of the environment make them one of these"
+            )
+        raise UserError(f"{name} cannot choose actions of {actions}; {instead}")
     return algorithm.kind
 
 

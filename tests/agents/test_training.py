@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from agent_world import LENGTH, lines, policy_bytes, save_encoder, short_config
+from gymnasium import spaces
 from stable_baselines3 import PPO
 
 from agents import (
@@ -202,6 +204,23 @@ def test_algorithms_of_other_actions_are_refused(tmp_path: Path) -> None:
     config = AgentConfig(task, "sac", preset="default")
     with pytest.raises(UserError, match=r"sac cannot choose actions .* use ppo or dqn"):
         train_agent(config, tmp_path / "agent")
+
+
+class Hands(gym.Env[dict[str, Any], Any]):
+    """Has two hands to act with, and shows what no one looks at."""
+
+    observation_space = spaces.Dict({"sonar": spaces.Box(0.0, 1.0, (3,))})
+    action_space = spaces.Dict({"left": spaces.Discrete(2), "right": spaces.Box(0, 1)})
+
+
+gym.register("nexus_rl_tests/Hands-v0", entry_point=Hands)
+
+
+def test_actions_that_no_algorithm_can_choose_are_refused(tmp_path: Path) -> None:
+    task = Task("nexus_rl_tests/Hands-v0", perception=Perception("raw"))
+    said = r"Dict\(.*; no algorithm can, for they choose of Box, Discrete, MultiBinary, Mul"
+    with pytest.raises(UserError, match=said):
+        train_agent(AgentConfig(task), tmp_path / "agent")
 
 
 def test_only_whole_encoders_are_taken(tmp_path: Path) -> None:
