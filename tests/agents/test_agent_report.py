@@ -181,6 +181,16 @@ def test_the_plots_have_the_returns(found: Evaluation, drawn: list[Figure]) -> N
     assert list(line.get_ydata()) == [-190, -900, -1100]
 
 
+def test_methods_look_different(drawn: list[Figure]) -> None:
+    returns = {f"method {k}": RETURNS["raw"] for k in range(20)}
+    scores = Scores(Evaluation("Env-v0", {}, 1, (7,), rows(returns)))
+    plots.returns(scores)
+    plots.drop_rates(scores)
+    for figure in drawn:
+        lines = [_line(figure.axes[0], name) for name in returns]
+        assert len({(line.get_color(), line.get_marker()) for line in lines}) == 20
+
+
 def _line(axes: Any, label: str) -> Any:
     """The markers of a method."""
     (bars,) = (bars for bars in axes.containers if bars.get_label() == label)
