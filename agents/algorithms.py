@@ -119,7 +119,7 @@ def _fitting(name: str, actions: Space) -> type[BaseAlgorithm]:
         if not fit:
             kinds = {kind.__name__ for a in ALGORITHMS.values() for kind in a.actions}
             instead = (
-                f"no algorithm can, for they choose of {', '.join(sorted(kinds))}; let a "
+                f"no algorithm can, only of {', '.join(sorted(kinds))}; let a "
                 "wrapper of the environment make them one of these"
             )
         raise UserError(f"{name} cannot choose actions of {actions}; {instead}")
