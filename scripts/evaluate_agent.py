@@ -170,10 +170,15 @@ def check_method(method: str, agents: Sequence[Any]) -> None:
                 "name one that train_agent.py --sees state has trained"
             )
 
+    from nexus_rl.models.files import describe
+
     def settings(agent: Any) -> dict[str, Any]:
         names = ("algo", "hyperparameters", "sensor_dropout", "steps")
-        seen = replace(agent.task.perception, encoder=None)
-        return {**{name: agent.manifest.get(name) for name in names}, "sight": seen}
+        return {
+            **{name: agent.manifest.get(name) for name in names},
+            "sight": replace(agent.task.perception, encoder=None),
+            "encoder": agent.encoder and describe(agent.encoder),
+        }
 
     first = settings(agents[0])
     for name, value in first.items():

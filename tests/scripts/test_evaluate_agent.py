@@ -166,6 +166,21 @@ def test_mistakes_are_one_line(home: Path, tmp_path: Path) -> None:
     assert "'x' differ by more than their seed, in their steps" in error
 
 
+def test_agents_of_one_name_have_encoders_alike(
+    evaluate_agent: ModuleType, tmp_path: Path
+) -> None:
+    def check(folder: str, **options: Any) -> None:
+        save_tiny(tmp_path / folder, seed=1, **options)
+        agents = [load_agent(tmp_path / each) for each in ("first", folder)]
+        evaluate_agent.check_method("x", agents)
+
+    save_tiny(tmp_path / "first", seed=0, name="nexus")
+    check("other seed", name="nexus")
+    for folder, beta in (("mvae", 1.0), ("nexus", 0.5)):
+        with pytest.raises(UserError, match=r"'x' differ by .* in their encoder: name"):
+            check(folder, name=folder, beta=beta)
+
+
 def test_names_and_folders(evaluate_agent: ModuleType, tmp_path: Path) -> None:
     def names(*texts: str) -> list[tuple[str, Path]]:
         found: list[tuple[str, Path]] = evaluate_agent.read_methods(texts)
