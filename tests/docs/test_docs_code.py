@@ -7,12 +7,15 @@ an expression with a comment behind it must have the value of that comment.
 import ast
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from nexus_rl import Nexus, wrappers
+from nexus_rl.environments import make_env
 from nexus_rl.presets import PRESETS
 from nexus_rl.spaces import modalities_from_space
 from nexus_rl.wrappers import schedules
@@ -72,6 +75,15 @@ def test_the_code_of_a_page_runs(page, elsewhere):
     namespace = {"__name__": "__main__"}  # so that workers get its classes by value
     for code in codes:
         execute(code, page, namespace)
+
+
+def test_the_own_environment_is_found_by_its_module(elsewhere, monkeypatch):
+    code = next(blocks("docs/own_environment.md"))
+    (elsewhere / "my_cart.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(elsewhere)
+    with make_env("my_cart:Cart-v0") as env:
+        check_env(env.unwrapped, skip_render_check=True)
+    del sys.modules["my_cart"]
 
 
 @pytest.mark.parametrize("page", PAGES)
