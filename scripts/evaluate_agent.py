@@ -201,11 +201,10 @@ def conditions_for(
 
     Of ``references`` one is enough: neither random actions nor oracles see sensors.
     """
-    from agents.conditions import EVERYTHING, choose_conditions, conditions_of
+    from agents.conditions import EVERYTHING
+    from agents.evaluation import task_conditions
 
-    task = players[0].task
-    known = conditions_of(task.env, task.env_kwargs, task.reliable)
-    chosen = choose_conditions([*args.conditions, EVERYTHING], known)
+    chosen = task_conditions(players[0].task, [*args.conditions, EVERYTHING])
     whole = [condition for condition in chosen if condition.name == EVERYTHING]
     return {
         player.name: whole if player.name in references else list(chosen)
