@@ -43,8 +43,8 @@ _OURS = (
 _SCHEDULES = ("learning_rate", "clip_range")  # may be such as "lin_0.001"
 
 
-def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
-    """A new algorithm that learns on ``venv``.
+def build(config: AgentConfig, venv: VecEnv, device: str = "cpu") -> BaseAlgorithm:
+    """A new algorithm that learns on ``venv``, its networks on ``device``.
 
     Raises ``UserError`` for actions that it cannot choose, and arguments that it does
     not take.
@@ -59,7 +59,7 @@ def build(config: AgentConfig, venv: VecEnv) -> BaseAlgorithm:
             params[name] = _linear(name, params[name])
     try:
         return kind(
-            description["policy"], venv, seed=config.seed, device="cpu", **params
+            description["policy"], venv, seed=config.seed, device=device, **params
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"{config.algo} refuses its parameters: {error}") from error

@@ -35,6 +35,7 @@ from nexus_rl.errors import UserError
 from nexus_rl.files import read_json, write_json
 from nexus_rl.formats import sensor_formats
 from nexus_rl.models.files import load_model
+from nexus_rl.processes import resolve_device
 
 if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
@@ -132,19 +133,22 @@ def save_agent(
 
 
 def load_agent(
-    folder: str | Path, env_kwargs: Mapping[str, Any] | None = None
+    folder: str | Path,
+    env_kwargs: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> Agent:
     """The agent in ``folder``, ready to act.
 
     ``env_kwargs`` changes arguments of its environment, such as which recordings are
-    shown.
+    shown. Policy and encoder run on ``device``: "auto", "cpu", "cuda" or "cuda:N".
 
     Imports the module that its environment's id names, as in "module:Id". Logs a
     warning where torch, Stable-Baselines3 or Gymnasium have another major or minor
     version than when it was saved.
 
     Raises ``UserError`` where a file is missing or is not the one that was saved, and
-    where the environment is not as it was: other observations, actions or formats.
+    where the environment is not as it was: other observations, actions or formats; and
+    for a device that is not there.
 
     Example:
     >>> agent = load_agent("runs/agent")
@@ -152,7 +156,7 @@ def load_agent(
     >>> actions = agent.predict(venv.reset())
     >>> venv.close()
     """
-    folder = Path(folder)
+    folder, device = Path(folder), str(resolve_device(device))
     manifest = read_manifest(folder)
     weights = _policy_file(folder, manifest)
     for name, expected in manifest["files"].items():
@@ -160,7 +164,7 @@ def load_agent(
     _compare_versions(folder, manifest.get("versions", {}))
     task = _task_in(folder, manifest)
     task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
-    encoder = load_encoder(task)
+    encoder = load_encoder(task, device)
     venv = make_vec_env(task, 1, 0, model=encoder)
     try:
         _check_interface(folder, manifest["interface"], describe_interface(venv))
@@ -173,6 +177,7 @@ def load_agent(
     finally:
         venv.close()
     _load_policy(policy, weights)
+    policy.to(device)
     return Agent(task, policy, encoder, folder.resolve().name, manifest)
 
 
@@ -195,7 +200,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def load_encoder(task: Task) -> MultimodalVAE | None:
+def load_encoder(task: Task, device: str = "cpu") -> MultimodalVAE | None:
     """The model whose latents the task shows, frozen; None if it shows none.
 
     Raises ``UserError`` if there is none, or one whose top level was never trained, and
@@ -217,7 +222,7 @@ def load_encoder(task: Task) -> MultimodalVAE | None:
             "cannot hold: let Stable-Baselines3 itself learn on make_vec_env(task, "
             "n_envs, seed, model=load_model(folder, networks={...}))"
         )
-    return load_model(folder).requires_grad_(False)
+    return load_model(folder, device=device).requires_grad_(False)
 
 
 def describe_interface(venv: VecEnv) -> dict[str, Any]:

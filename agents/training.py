@@ -30,7 +30,7 @@ from agents.perception import Task, make_vec_env
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import write_json
-from nexus_rl.processes import stoppable
+from nexus_rl.processes import resolve_device, stoppable
 
 if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
@@ -52,8 +52,12 @@ def train_agent(
     *,
     overwrite: bool = False,
     progress: bool = False,
+    device: str = "cpu",
 ) -> Trained:
     """Trains an agent and keeps it in the folder ``out``, as ``load_agent`` reads it.
+
+    Its networks and its encoder run on ``device``, "auto", "cpu", "cuda" or "cuda:N";
+    networks as small as those of the presets are fastest on the CPU.
 
     Ctrl-C and SIGTERM save and end it. ``training/`` in the folder has the learning
     curve (``log.jsonl``), evaluations under conditions (``evaluations.jsonl``) and
@@ -69,12 +73,12 @@ def train_agent(
     >>> train_agent(AgentConfig(task, steps=65_000), "runs/agent").interrupted
     False
     """
-    folder = Path(out)
+    folder, device = Path(out), str(resolve_device(device))
     check_free(folder, overwrite)
-    encoder = load_encoder(config.task)
+    encoder = load_encoder(config.task, device)
     venv = _training_env(config, config.task, encoder)
     try:
-        algorithm = build(config, venv)
+        algorithm = build(config, venv, device)
         clock = callbacks.Clock()
         tests = _tests(config, folder, encoder, clock)
         clear(folder)
@@ -88,7 +92,11 @@ def train_agent(
 
 
 def resume_agent(
-    folder: str | Path, *, steps: int | None = None, progress: bool = False
+    folder: str | Path,
+    *,
+    steps: int | None = None,
+    progress: bool = False,
+    device: str = "cpu",
 ) -> Trained:
     """Goes on with the training in ``folder``, up to ``steps`` if they are given.
 
@@ -101,7 +109,7 @@ def resume_agent(
     you trust. Raises ``UserError`` if there is no training, if it has that many steps
     already, and for files that cannot be read.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), str(resolve_device(device))
     config = read_config(folder)
     if steps is not None:
         config = replace(config, steps=steps)
@@ -109,10 +117,10 @@ def resume_agent(
     if task.perception.kind == "latent":
         inside = str(folder / ENCODER)
         task = replace(task, perception=replace(task.perception, encoder=inside))
-    encoder = load_encoder(task)
+    encoder = load_encoder(task, device)
     venv = _training_env(config, task, encoder)
     try:
-        algorithm, seconds = load_state(folder, config, venv)
+        algorithm, seconds = load_state(folder, config, venv, device)
         if algorithm.num_timesteps >= config.steps:
             raise UserError(
                 f"{folder} has finished {algorithm.num_timesteps} steps; ask for more "
@@ -222,7 +230,7 @@ def _failing(task: Task) -> tuple[str, ...]:
 
 
 def load_state(
-    folder: Path, config: AgentConfig, venv: VecEnv
+    folder: Path, config: AgentConfig, venv: VecEnv, device: str = "cpu"
 ) -> tuple[BaseAlgorithm, float]:
     """The algorithm as it was at the last checkpoint, and seconds of training."""
     notes, manifest = folder / "training", {}
@@ -231,9 +239,9 @@ def load_state(
         settle(notes, manifest["steps"])
     path = notes / MODEL
     if not manifest or not path.exists():  # ended before its first checkpoint
-        return build(config, venv), 0.0
+        return build(config, venv, device), 0.0
     try:
-        algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device="cpu")
+        algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device=device)
         if isinstance(algorithm, OffPolicyAlgorithm):
             algorithm.load_replay_buffer(notes / REPLAY)
     except Exception as error:  # whatever unpickling a damaged file raises

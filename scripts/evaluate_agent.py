@@ -51,6 +51,8 @@ class Args:
     """Replace the results that are there."""
     n_envs: int = 10
     """Environments side by side; the results do not depend on it."""
+    device: str = "cpu"
+    """Where networks and encoders run: auto, cpu, cuda or cuda:N."""
     threads: int = 1
     """CPU threads; 0: as many as there are cores."""
 
@@ -124,7 +126,9 @@ def load(
         several = names.setdefault(method, [])
         name = f"{method}_{len(several) + 1}" if counts[method] > 1 else method
         several.append(name)
-        players.append(replace(load_agent(folder, args.env_kwargs), name=name))
+        players.append(
+            replace(load_agent(folder, args.env_kwargs, args.device), name=name)
+        )
     if len({player.name for player in players}) < len(players):
         raise UserError(f"agents need other names: {', '.join(names)}")
     check_same_environment(players)

@@ -60,6 +60,8 @@ class Args:
     """Replace the results that are there."""
     n_envs: int = 10
     """Environments side by side; the results do not depend on it."""
+    device: str = "cpu"
+    """Where encoders run: auto, cpu, cuda or cuda:N."""
     threads: int = 1
     """CPU threads; 0: as many as there are cores."""
 
@@ -120,7 +122,7 @@ def see_through(
     learned = Task.from_json(oracle.manifest["task"])
     with opened(learned.env, dict(learned.env_kwargs)) as recorded:
         env = recorded.env
-        models = [load(folder, env, "cpu", **differ) for _, folder in methods]
+        models = [load(folder, env, args.device, **differ) for _, folder in methods]
         (readings, state), _ = samples(env, args.rows, args.seed)
     counts = Counter(name for name, _ in methods)
     players: dict[str, list[Transferred]] = {name: [] for name in counts}

@@ -55,6 +55,8 @@ class Args:
     """Steps from one picture to the next; 2 halves the size of a GIF."""
     width: int = 280
     """Pixels of each panel."""
+    device: str = "cpu"
+    """Where networks and encoder run: auto, cpu, cuda or cuda:N."""
     threads: int = 1
     """CPU threads; 0: as many as there are cores."""
 
@@ -66,7 +68,7 @@ def main() -> None:
     from agents.bundle import load_agent
     from agents.watching import Switches, Watched, with_switches
 
-    agent = load_agent(args.agent, args.env_kwargs)
+    agent = load_agent(args.agent, args.env_kwargs, args.device)
     conditions = conditions_for(args, agent.task)
     switches = Switches()
     if args.gif is None:

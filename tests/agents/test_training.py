@@ -148,6 +148,8 @@ def test_overwriting_deletes_the_old_agent_and_nothing_else(tmp_path: Path) -> N
     with pytest.raises(UserError, match="unknown parameter of ppo 'n_step'"):
         broken = short_config(STATE, params={"n_step": 1})
         train_agent(broken, folder, overwrite=True)
+    with pytest.raises(UserError, match="unknown device 'gpu': expected auto, cpu"):
+        train_agent(short_config(STATE), folder, overwrite=True, device="gpu")
     assert files(folder) == before
     train_agent(short_config(STATE, seed=1), folder, overwrite=True)
     assert load_agent(folder).manifest["seed"] == 1
