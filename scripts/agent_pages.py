@@ -68,8 +68,9 @@ Training the encoder is not in them: that is done \
 once, for any number of agents.""",
         learning_table(found),
         *(f"![{path.stem}]({path.name})" for path in pictures),
-        "## Every condition",
-        report.page(evaluation).partition("## Return of an episode\n\n")[2].strip(),
+        "".join(
+            report.page(evaluation).partition("## Over all conditions")[1:]
+        ).strip(),
     ]
     return "\n\n".join(parts) + "\n"
 
