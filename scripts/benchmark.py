@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import benchmark_envs
 import benchmark_evaluation
 import benchmark_growth
+import benchmark_learning
 import benchmark_memory
 import tyro
 
@@ -34,7 +35,9 @@ from nexus_rl.files import write_atomic, write_json
 if TYPE_CHECKING:
     from nexus_rl.models import MultimodalVAE
 
-Section = Literal["training", "growth", "environments", "evaluation", "memory"]
+Section = Literal[
+    "training", "growth", "environments", "learning", "evaluation", "memory"
+]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 BATCHES = (64, 256)
 ENCODED = (1, 8, 64)
@@ -53,8 +56,8 @@ class Args:
     sections: tuple[Section, ...] = SECTIONS
     """What is measured."""
     rounds: int = 30
-    """Rounds of training, about a third as many of growth and environments; the median
-    is reported. Evaluation and memory are measured once."""
+    """Rounds of training, about a third as many of growth and environments, a tenth of
+    learning; the median is reported. Evaluation and memory are measured once."""
     evaluation_items: int = benchmark_evaluation.ITEMS
     """Test items of an evaluation; 10,000 take several minutes on one core."""
     device: str = "auto"
@@ -85,6 +88,9 @@ def main() -> None:
         "training": lambda: by_threads(device, args),
         "growth": lambda: benchmark_growth.measure(rounds, args.seed, device),
         "environments": lambda: benchmark_envs.measure(rounds, args.seed, device),
+        "learning": lambda: benchmark_learning.measure(
+            args.rounds // 10 + 1, args.seed, device
+        ),
         "evaluation": lambda: benchmark_evaluation.measure(
             args.evaluation_items, args.seed, device
         ),
@@ -108,6 +114,7 @@ def table(result: dict[str, Any]) -> str:
         "training": training_table,
         "growth": benchmark_growth.table,
         "environments": benchmark_envs.table,
+        "learning": benchmark_learning.table,
         "evaluation": benchmark_evaluation.table,
         "memory": benchmark_memory.table,
     }

@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nexus_rl.models import MultimodalVAE
 
 ENVIRONMENTS = ("MultimodalPendulum-v0", "MultimodalPendulum4-v0", "HyperHot-v0")
 DIAL = "DigitDial-v0"
@@ -74,22 +77,10 @@ def encoding(rounds: int, seed: int, device: Any) -> dict[str, float]:
     """Milliseconds an observation that ``COPIES`` pendulums take to step and encode."""
     import gymnasium as gym
 
-    from nexus_rl.models import make_model
-    from nexus_rl.presets import PRESETS
-    from nexus_rl.spaces import modalities_from_space
     from nexus_rl.wrappers import VectorNexusObservation
 
-    preset = PRESETS["pendulum"]
     envs = gym.make_vec("envs:nexus_rl/MultimodalPendulum-v0", COPIES)
-    modalities = modalities_from_space(envs.single_observation_space, **preset.sensors)
-    model = make_model(
-        "nexus",
-        modalities,
-        latent_dim=preset.model.latent_dim,
-        width=preset.model.width,
-        seed=seed,
-    )
-    wrapped = VectorNexusObservation(envs, model.to(device))
+    wrapped = VectorNexusObservation(envs, pendulum_model(seed).to(device))
     wrapped.reset(seed=seed)
     wrapped.action_space.seed(seed)
     actions = wrapped.action_space.sample()
@@ -108,6 +99,25 @@ def encoding(rounds: int, seed: int, device: Any) -> dict[str, float]:
         "encode_ms": round(added, 4),
         "share_percent": round(100 * added / median(whole), 1),
     }
+
+
+def pendulum_model(seed: int) -> MultimodalVAE:
+    """The model of the pendulum's preset, untrained."""
+    from nexus_rl.environments import make_env
+    from nexus_rl.models import make_model
+    from nexus_rl.presets import PRESETS
+    from nexus_rl.spaces import modalities_from_space
+
+    preset = PRESETS["pendulum"]
+    env = make_env("nexus_rl/MultimodalPendulum-v0")
+    env.close()
+    return make_model(
+        "nexus",
+        modalities_from_space(env.observation_space, **preset.sensors),
+        latent_dim=preset.model.latent_dim,
+        width=preset.model.width,
+        seed=seed,
+    )
 
 
 def table(result: dict[str, Any]) -> str:

@@ -31,8 +31,8 @@ def benchmark(folder: Path, *arguments: object) -> Finished:
 def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
     """The benchmark's modules by name."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    names = ("benchmark_growth", "benchmark_envs", "benchmark_evaluation")
-    yield {name: load_script(f"{name}.py") for name in names}
+    names = ("growth", "envs", "evaluation", "learning")
+    yield {f"benchmark_{name}": load_script(f"benchmark_{name}.py") for name in names}
 
 
 def test_chosen_sections_are_measured_and_told(tmp_path: Path) -> None:
@@ -105,3 +105,20 @@ def test_evaluations_are_of_the_papers_shapes(parts: dict[str, ModuleType]) -> N
         "label": (30,),
     }
     assert dataset.test["label"].bincount().tolist() == [3] * 10
+
+
+def test_agents_learn_from_all_that_is_compared(
+    parts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning = parts["benchmark_learning"]
+    monkeypatch.setattr(learning, "STEPS", {"ppo": 256, "sac": 4})
+    found = learning.measure(1, 0, CPU)
+    speeds = found["steps_per_second"]
+    ways = [learning.LATENTS, learning.SMALL, learning.NATURE]
+    assert all(list(by_way) == ways for by_way in speeds.values())
+    speeds["sac"] = dict(zip(ways, (1000.0, 250.0, 8.0), strict=True))
+    page = learning.table(found)
+    assert "1 rounds of 256 (PPO) and 4 (SAC) steps" in page
+    told = page.splitlines()[-3:]
+    for line, cell in zip(told, ("1,000 (1.0)", "250 (4.0)", "8 (125.0)"), strict=True):
+        assert line.endswith(f"| {cell} |")
