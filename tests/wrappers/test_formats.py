@@ -6,6 +6,7 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
+from dial_world import write_mhd
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from observation_world import PENDULUM, pendulum
@@ -65,7 +66,8 @@ def model_of(env):
     return make_model("nexus", modalities_from_env(env), width=16, latent_dim=4).eval()
 
 
-def test_the_projects_environments_declare_every_sensor():
+def test_the_projects_environments_declare_every_sensor(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEXUS_RL_DATA", str(write_mhd(tmp_path)))
     ours = [name for name in gym.registry if name.startswith("nexus_rl/")]
     assert len(ours) == 5
     for name in ours:
