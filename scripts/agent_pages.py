@@ -63,7 +63,8 @@ last one.""",
 episodes with all sensors first scores {SHARE:g}, looked at when a rollout ends about \
 every 10,000 steps, on what the agent learns from; told where every seed gets there. \
 Other work shared the machine, so seconds \
-are at the pace of the fastest seed, and those of a single seed may be far too many. \
+are at the pace of the fastest seed and may still be too many; [speeds measured in \
+turns](benchmark_learning.md) compare. \
 Training the encoder is not in them: that is done \
 once, for any number of agents.""",
         learning_table(found),

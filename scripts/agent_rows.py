@@ -101,6 +101,7 @@ OTHERS = {
                 "features_extractor_class": "combined",
             }
         },
+        seeds=1,
     ),
     "nexus_fpd": AgentRow("Nexus, without alignment", encoder="nexus_fpd"),
     "nexus_align": AgentRow("Nexus, without FPD", encoder="nexus_align"),

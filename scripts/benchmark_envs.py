@@ -102,7 +102,7 @@ def encoding(rounds: int, seed: int, device: Any) -> dict[str, float]:
 
 
 def pendulum_model(seed: int) -> MultimodalVAE:
-    """The model of the pendulum's preset, untrained."""
+    """The model of the pendulum's preset, untrained, as one that was loaded."""
     from nexus_rl.environments import make_env
     from nexus_rl.models import make_model
     from nexus_rl.presets import PRESETS
@@ -111,13 +111,14 @@ def pendulum_model(seed: int) -> MultimodalVAE:
     preset = PRESETS["pendulum"]
     env = make_env("nexus_rl/MultimodalPendulum-v0")
     env.close()
-    return make_model(
+    model = make_model(
         "nexus",
         modalities_from_space(env.observation_space, **preset.sensors),
         latent_dim=preset.model.latent_dim,
         width=preset.model.width,
         seed=seed,
     )
+    return model.eval()
 
 
 def table(result: dict[str, Any]) -> str:

@@ -17,9 +17,10 @@ LATENTS, SMALL, NATURE = (
     "raw sensors, small networks",
     "raw sensors, networks of Stable-Baselines3",
 )
-COPIES = 4
 # Steps a round: one rollout of PPO; SAC learns at each of them.
 STEPS = {"ppo": 4096, "sac": 128}
+# An algorithm, and how many environments it learns from; presets have four.
+LEARNERS = {"PPO": ("ppo", 4), "PPO, 16 copies": ("ppo", 16), "SAC": ("sac", 4)}
 
 
 def measure(rounds: int, seed: int, device: Any) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def measure(rounds: int, seed: int, device: Any) -> dict[str, Any]:
 
     model = pendulum_model(seed).to(device)
     learners = {
-        (algo, way): learner(algo, way, model, seed)
-        for algo in STEPS
+        (name, way): learner(*of, way, model, seed)
+        for name, of in LEARNERS.items()
         for way in (LATENTS, SMALL, NATURE)
     }
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in learners}
@@ -39,30 +40,33 @@ def measure(rounds: int, seed: int, device: Any) -> dict[str, Any]:
             learn()
             if turn:  # the first warms up
                 taken[key].append(time.perf_counter() - start)
-    speeds: dict[str, dict[str, float]] = {algo: {} for algo in STEPS}
-    for (algo, way), seconds in taken.items():
-        speeds[algo][way] = round(STEPS[algo] / median(seconds), 1)
+    speeds: dict[str, dict[str, float]] = {name: {} for name in LEARNERS}
+    for (name, way), seconds in taken.items():
+        algo, _ = LEARNERS[name]
+        speeds[name][way] = round(STEPS[algo] / median(seconds), 1)
     return {"rounds": rounds, "steps_per_second": speeds}
 
 
-def learner(algo: str, way: str, model: Any, seed: int) -> Callable[[], object]:
+def learner(
+    algo: str, copies: int, way: str, model: Any, seed: int
+) -> Callable[[], object]:
     """Learns for as many steps as a round has at every call."""
     from agents.algorithms import build
     from agents.config import AgentConfig
     from agents.perception import Perception, Task, make_vec_env
 
     latent = way == LATENTS
-    params: dict[str, Any] = {"n_steps": STEPS["ppo"] // COPIES}
+    params: dict[str, Any] = {"n_steps": STEPS["ppo"] // copies}
     if algo == "sac":
         params = {"learning_starts": 0, "buffer_size": 2048}
-    params["n_envs"] = COPIES
+    params["n_envs"] = copies
     if way == NATURE:
         nature = {"net_arch": [64, 64], "features_extractor_class": "combined"}
         params["policy_kwargs"] = nature
     task = Task(ENV, perception=Perception() if latent else Perception("raw"))
     config = AgentConfig(task, algo, params=params, seed=seed)
     seen = model if latent else None
-    algorithm = build(config, make_vec_env(task, COPIES, seed, model=seen))
+    algorithm = build(config, make_vec_env(task, copies, seed, model=seen))
     return lambda: algorithm.learn(STEPS[algo], reset_num_timesteps=False)
 
 
@@ -76,8 +80,8 @@ def table(result: dict[str, Any]) -> str:
         + " steps, in which all take turns; in brackets, how many times as fast "
         "latents are.",
         "",
-        f"| what it sees | {' | '.join(map(str.upper, STEPS))} |",
-        "| --- |" + " ---: |" * len(STEPS),
+        f"| what it sees | {' | '.join(LEARNERS)} |",
+        "| --- |" + " ---: |" * len(LEARNERS),
     ]
     for way in (LATENTS, SMALL, NATURE):
         cells = [

@@ -132,3 +132,55 @@ def test_the_page_of_results_quotes_table_3() -> None:
     assert f"against {three[1]} %). From" in said
     mfds = [table3(row, 1, "image", "mfd_class") for row in ("mvae_2", "nexus_2")]
     assert f"({mfds[0]} against {mfds[1]})" in said
+
+
+def scores(page: str) -> dict[str, dict[str, str]]:
+    """Mean scores of a page of agents, by agent and group of conditions."""
+    path = ROOT / "results" / f"agents_{page}.md"
+    return {
+        row["agent"]: {name: cell.split()[0] for name, cell in row.items()}
+        for row in tables(path, "## Scores by the way")
+    }
+
+
+def quotes_of_agents() -> list[str]:
+    """What the page of results says of agents, with the figures of their pages."""
+    every = scores("pendulum")
+    nexus, paper = every["Nexus"], every["Nexus, without alignment"]
+    neither = every["Nexus, without FPD and alignment"]
+    raw, dropped = (
+        every[f"raw, {how}"] for how in ("zeros for missing", "trained under dropout")
+    )
+    long = every["raw, trained under dropout for three times the steps"]
+    image, sound, faults = "no_image", "no_sound", "corruption"
+    dial = {row: list(found.values())[2:] for row, found in scores("digitdial").items()}
+    return [
+        f"both ({nexus['everything']}), without the image ({nexus[image]}), without "
+        f"the sound ({nexus[sound]}) and under random dropout of any rate "
+        f"({nexus['bernoulli']})",
+        f"is the same ({every['Nexus, without FPD'][image]}), and so is that of MUSE "
+        f"({every['MUSE'][image]})",
+        f"keeps {paper[image]} without the image and {paper[sound]} without the sound, "
+        f"and without both {neither[image]} and {neither[sound]} are left",
+        f"a lower level ({every['GMC'][image]}), MMVAE's nearly "
+        f"({every['MMVAE'][image]})",
+        f"of the score ({every['MVAE'][image]}, {every['MVAE'][sound]})",
+        f"all of it ({every['multimodal VAE'][image]})",
+        f"keep {raw[image]} without the image and {raw[sound]} without the sound",
+        f"they keep {dropped[image]} and {dropped[sound]}, for as many steps",
+        f"three times the steps {long[image]} and {long[sound]}.",
+        f"Nexus ({nexus[faults]} on average) is behind raw agents ({raw[faults]}), "
+        f"those trained under dropout for long ({long[faults]}) and GMC "
+        f"({every['GMC'][faults]})",
+        "score {} with all sensors, {} on average where some are missing for good, and "
+        "{} under random dropout".format(*dial["Nexus"]),
+        "saw a label {}, {} and {}.".format(*dial["Nexus, trained without labels"]),
+        "raw sensors score {}, {} and {},".format(*dial["raw, zeros for missing"]),
+        "dropout {}, {} and {}, with".format(*dial["raw, trained under dropout"]),
+    ]
+
+
+@pytest.mark.parametrize("quote", quotes_of_agents())
+def test_the_page_of_results_quotes_agents(quote: str) -> None:
+    said = " ".join((ROOT / "results" / "README.md").read_text().split())
+    assert quote in said

@@ -116,7 +116,8 @@ def test_agents_learn_from_all_that_is_compared(
     speeds = found["steps_per_second"]
     ways = [learning.LATENTS, learning.SMALL, learning.NATURE]
     assert all(list(by_way) == ways for by_way in speeds.values())
-    speeds["sac"] = dict(zip(ways, (1000.0, 250.0, 8.0), strict=True))
+    assert list(speeds) == ["PPO", "PPO, 16 copies", "SAC"]
+    speeds["SAC"] = dict(zip(ways, (1000.0, 250.0, 8.0), strict=True))
     page = learning.table(found)
     assert "1 rounds of 256 (PPO) and 4 (SAC) steps" in page
     told = page.splitlines()[-3:]
