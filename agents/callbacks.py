@@ -145,7 +145,9 @@ class EvaluateConditions(Every):
     ``evaluate_subsets`` does, in environments of its own. The mean returns go to the
     algorithm's logger as "evaluation/CONDITION", and as lines of JSON to the file
     ``path``: steps, seconds of training without those of evaluation, condition, return.
-    ``encoder`` is that of ``task``, if it is loaded already.
+    ``encoder`` is that of ``task``, if it is loaded already. The environments are those
+    of ``make_vec_env(task, ...)``: wrappers of your own, such as VecNormalize, are not
+    around them.
 
     Raises ``UserError`` for unknown conditions, and numbers out of range.
 

@@ -238,7 +238,7 @@ def load_state(
         manifest = read_manifest(folder)
         settle(notes, manifest["steps"])
     path = notes / MODEL
-    if not manifest or not path.exists():  # ended before its first checkpoint
+    if not manifest:  # ended before its first checkpoint
         return build(config, venv, device), 0.0
     try:
         algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device=device)

@@ -47,12 +47,13 @@ def judged(right: bool) -> str:
 def above(first: Sequence[float], second: Sequence[float]) -> str:
     """Whether the first has the higher mean, one value a training seed each.
 
-    Too close within two standard errors of the difference, or with one seed of each.
+    Too close within two standard errors of the difference, or with one seed of either.
     """
+    if min(len(first), len(second)) < 2:
+        return CLOSE
     difference = fmean(first) - fmean(second)
-    several = [each for each in (first, second) if len(each) > 1]
-    error = math.sqrt(sum(variance(each) / len(each) for each in several))
-    if not several or abs(difference) <= 2 * error:
+    variances = [variance(each) / len(each) for each in (first, second)]
+    if abs(difference) <= 2 * math.sqrt(sum(variances)):
         return CLOSE
     return judged(difference > 0)
 
@@ -115,22 +116,23 @@ def mean_of_groups(found: Measured, row: str, groups: Sequence[str]) -> list[flo
 
 def schedules(found: Measured) -> Finding:
     rows = ("nexus", "raw_dropout", "raw_dropout_long")
+    longest = rows[2] if rows[2] in found.titles else rows[1]
     scores = {
         what: {row: mean_of_groups(found, row, groups) for row in rows}
         for what, groups in {"seen": SEEN, "others": UNSEEN}.items()
     }
     numbers = []
     for what, known in scores.items():
-        if not (known["nexus"] and known["raw_dropout"]):
+        if not (known["nexus"] and known[longest]):
             return OPEN, ""
         means = {row: fmean(values) for row, values in known.items() if values}
         numbers.append(f"{what}: {told(found, means)}")
     for group in UNSEEN:
-        part = scores_of(found, rows[:2], found.group(group))
+        part = scores_of(found, ("nexus", longest), found.group(group))
         numbers += [f"{group} alone: {told(found, part)}"] if part else []
     seen, others = scores["seen"], scores["others"]
-    alike = abs(fmean(seen["nexus"]) - fmean(seen["raw_dropout"])) <= 0.1
-    verdicts = [judged(alike), above(others["nexus"], others["raw_dropout"])]
+    alike = abs(fmean(seen["nexus"]) - fmean(seen[longest])) <= 0.1
+    verdicts = [judged(alike), above(others["nexus"], others[longest])]
     return all_of(verdicts), "; ".join(numbers)
 
 
@@ -142,9 +144,9 @@ def overall(found: Measured) -> Finding:
         return OPEN, ""
     order = sorted(known, key=lambda row: -fmean(known[row]))
     mine = "nexus_dropout"
-    other = next(row for row in order if row != mine)
     best = {row: fmean(known[row]) for row in [*order[:3], mine]}
-    return above(known[mine], known[other]), told(found, best)
+    verdicts = [above(known[mine], known[row]) for row in order if row != mine]
+    return all_of(verdicts), told(found, best)
 
 
 def blackouts(found: Measured) -> Finding:
@@ -174,8 +176,14 @@ def lies(found: Measured) -> Finding:
 def survivors(
     found: Measured, conditions: Sequence[str], rows: Collection[str]
 ) -> Finding:
-    """Confirmed where none of ``rows`` has a mean score of 0.9 in any condition."""
+    """Confirmed where none of ``rows`` has a mean score of 0.9 in any condition.
+
+    Open where none has it with everything either.
+    """
     numbers, verdicts = [], []
+    whole = [mean(found, row, [EVERYTHING]) for row in rows]
+    if not any(score is not None and score >= 0.9 for score in whole):
+        return OPEN, ""
     for name in conditions:
         scores = {row: mean(found, row, [name]) for row in rows}
         known = {row: score for row, score in scores.items() if score is not None}
@@ -195,8 +203,8 @@ HYPOTHESES: dict[str, Callable[[Measured], Finding]] = {
     "H3, of the paper's Nexus, which has no alignment": partial(
         worst, mine="nexus_fpd"
     ),
-    "H4: raw trained under dropout is as good as Nexus on schedules like those of its "
-    "training, and worse on others": schedules,
+    "H4: raw trained under dropout, for as long as was tried, is as good as Nexus on "
+    "schedules like those of its training, and worse on others": schedules,
     "H4: Nexus trained under dropout is best over all groups of conditions": overall,
     "H5: nobody without memory survives blackouts (score 0.9)": blackouts,
     "H5: nobody who sees all sensors survives severe lies, frozen or of another "

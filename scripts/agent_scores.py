@@ -122,9 +122,14 @@ def read_measured(folder: Path, plan: Experiment) -> Measured:
 
 def check_alike(row: str, runs: Sequence[Mapping[str, Any]]) -> None:
     """Raises ``UserError`` unless the runs of a row differ by their seed alone."""
-    for name in ("algo", "steps", "sensor_dropout", "hyperparameters", "perception"):
-        one = _given(runs[0].get(name))
-        for run in runs:
+    names = ("algo", "steps", "sensor_dropout", "hyperparameters", "perception")
+    told = [run for run in runs if "encoder_training" in run]  # the first did not
+    for name, several in {
+        **dict.fromkeys(names, runs),
+        "encoder_training": told,
+    }.items():
+        one = _given(several[0].get(name)) if several else None
+        for run in several:
             if _given(run.get(name)) != one:
                 raise UserError(
                     f"runs of {row} do not compare: {name} is {one!r} in one and "
@@ -133,9 +138,10 @@ def check_alike(row: str, runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _given(value: Any) -> Any:
-    """A setting without those of its fields that say nothing, or are newer."""
+    """A setting without its seed and data, and fields that say nothing or are newer."""
     if isinstance(value, Mapping):
-        return {key: each for key, each in value.items() if each}
+        own = {k: _given(v) for k, v in value.items() if k not in ("seed", "data")}
+        return {key: each for key, each in own.items() if each}
     return value
 
 

@@ -17,7 +17,7 @@ LATENTS, SMALL, NATURE = (
     "raw sensors, small networks",
     "raw sensors, networks of Stable-Baselines3",
 )
-# Steps a round: one rollout of PPO; SAC learns at each of them.
+# Steps a round: one rollout of PPO; SAC learns after each step of all environments.
 STEPS = {"ppo": 4096, "sac": 128}
 # An algorithm, and how many environments it learns from; presets have four.
 LEARNERS = {"PPO": ("ppo", 4), "PPO, 16 copies": ("ppo", 16), "SAC": ("sac", 4)}
@@ -29,7 +29,7 @@ def measure(rounds: int, seed: int, device: Any) -> dict[str, Any]:
 
     model = pendulum_model(seed).to(device)
     learners = {
-        (name, way): learner(*of, way, model, seed)
+        (name, way): learner(*of, way, model, seed, str(device))
         for name, of in LEARNERS.items()
         for way in (LATENTS, SMALL, NATURE)
     }
@@ -48,7 +48,7 @@ def measure(rounds: int, seed: int, device: Any) -> dict[str, Any]:
 
 
 def learner(
-    algo: str, copies: int, way: str, model: Any, seed: int
+    algo: str, copies: int, way: str, model: Any, seed: int, device: str
 ) -> Callable[[], object]:
     """Learns for as many steps as a round has at every call."""
     from agents.algorithms import build
@@ -66,7 +66,8 @@ def learner(
     task = Task(ENV, perception=Perception() if latent else Perception("raw"))
     config = AgentConfig(task, algo, params=params, seed=seed)
     seen = model if latent else None
-    algorithm = build(config, make_vec_env(task, copies, seed, model=seen))
+    venv = make_vec_env(task, copies, seed, model=seen)
+    algorithm = build(config, venv, device)
     return lambda: algorithm.learn(STEPS[algo], reset_num_timesteps=False)
 
 

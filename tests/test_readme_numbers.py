@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import dropwhile, takewhile
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def test_scores_of_agents() -> None:
     page = ROOT / "results" / "agents_pendulum.md"
     known = {row["agent"]: row for row in tables(page, "## Scores by the way")}
     told = tables(ROOT / "README.md", "between random actions")
-    assert len(told) == 7
+    assert len(told) == 8
     for row in told:
         theirs = known[row.pop("agent")]
         for name, score in row.items():
@@ -143,17 +144,20 @@ def scores(page: str) -> dict[str, dict[str, str]]:
     }
 
 
-def quotes_of_agents() -> list[str]:
-    """What the page of results says of agents, with the figures of their pages."""
+def quotes_of_the_pendulum() -> list[str]:
+    """What the page of results says of agents at the pendulum."""
     every = scores("pendulum")
     nexus, paper = every["Nexus"], every["Nexus, without alignment"]
     neither = every["Nexus, without FPD and alignment"]
-    raw, dropped = (
-        every[f"raw, {how}"] for how in ("zeros for missing", "trained under dropout")
+    raw, dropped, long = (
+        every[f"raw, {how}"]
+        for how in (
+            "zeros for missing",
+            "trained under dropout",
+            "trained under dropout for three times the steps",
+        )
     )
-    long = every["raw, trained under dropout for three times the steps"]
     image, sound, faults = "no_image", "no_sound", "corruption"
-    dial = {row: list(found.values())[2:] for row, found in scores("digitdial").items()}
     return [
         f"both ({nexus['everything']}), without the image ({nexus[image]}), without "
         f"the sound ({nexus[sound]}) and under random dropout of any rate "
@@ -172,6 +176,43 @@ def quotes_of_agents() -> list[str]:
         f"Nexus ({nexus[faults]} on average) is behind raw agents ({raw[faults]}), "
         f"those trained under dropout for long ({long[faults]}) and GMC "
         f"({every['GMC'][faults]})",
+    ]
+
+
+def quotes_of_transfer() -> list[str]:
+    """What it says of the oracle that acts on the state read off latents."""
+    path = ROOT / "results" / "transfer_pendulum" / "evaluation.md"
+    known = {
+        row["condition"]: float(row["nexus"].split()[0])
+        for row in tables(path, "## Normalised score")
+        if row["group"] == "corruption"
+    }
+    every, slight, severe = (
+        fmean(score for name, score in known.items() if name.endswith(end))
+        for end in ("", "_1", "_3")
+    )
+    return [
+        f"{every:.2f} over the same faults: {slight:.2f} where they are slight, "
+        f"{severe:.2f} where they are severe"
+    ]
+
+
+def quotes_of_other_agents() -> list[str]:
+    """What it says of agents at the shooter and the dial."""
+    shooter = scores("hyperhot")
+    rows = ["Nexus", "raw, zeros for missing", "raw, trained under dropout"]
+    both, blind, deaf = (
+        [shooter[row][name] for row in rows]
+        for name in ("everything", "no_image", "no_sound")
+    )
+    ear, eye = shooter["raw, sound alone"], shooter["raw, image alone"]
+    dial = {row: list(found.values())[2:] for row, found in scores("digitdial").items()}
+    return [
+        "scores {}, raw agents {} and those trained under dropout {} (".format(*both),
+        "without the image {}, {} and {}, where".format(*blind)
+        + f" an agent of the sound alone has {ear['no_image']}",
+        "without the sound {}, {} and {}, where".format(*deaf)
+        + f" an agent of the image alone has {eye['no_sound']}",
         "score {} with all sensors, {} on average where some are missing for good, and "
         "{} under random dropout".format(*dial["Nexus"]),
         "saw a label {}, {} and {}.".format(*dial["Nexus, trained without labels"]),
@@ -180,7 +221,30 @@ def quotes_of_agents() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("quote", quotes_of_agents())
+def quotes_of_speed() -> list[str]:
+    """What it says of how fast agents learn."""
+    benchmark = json.loads((ROOT / "results" / "benchmark_learning.json").read_text())
+    (small, nature), (small_16, nature_16), (small_sac, nature_sac) = (
+        [each["latents of Nexus"] / speed for speed in list(each.values())[1:]]
+        for each in benchmark["learning"]["steps_per_second"].values()
+    )
+    return [
+        f"is {nature:.1f} times as fast",
+        f"{nature_16:.1f} times with 16 environments",
+        f"and {nature_sac:.0f} times with SAC",
+        f"here {small:.1f}, {small_16:.1f} and {small_sac:.1f} times.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        *quotes_of_the_pendulum(),
+        *quotes_of_transfer(),
+        *quotes_of_other_agents(),
+        *quotes_of_speed(),
+    ],
+)
 def test_the_page_of_results_quotes_agents(quote: str) -> None:
     said = " ".join((ROOT / "results" / "README.md").read_text().split())
     assert quote in said

@@ -187,7 +187,7 @@ def test_a_killed_run_goes_on(made: Path, tmp_path: Path) -> None:
 
 
 # Killed before anything was kept, and while a first checkpoint was written.
-@pytest.mark.parametrize("left", ["nothing", "settings", "an unfinished agent"])
+@pytest.mark.parametrize("left", ["nothing", "settings"])
 def test_a_begun_agent_is_finished(left: str, made: Path, tmp_path: Path) -> None:
     for part in ("results/agents_tiny", "runs/agents/tiny/agents/raw_seed0"):
         shutil.copytree(made / part, tmp_path / part)
@@ -195,13 +195,9 @@ def test_a_begun_agent_is_finished(left: str, made: Path, tmp_path: Path) -> Non
     agent = tmp_path / "runs/agents/tiny/agents/raw_seed0"
     if left == "nothing":
         shutil.rmtree(agent)
-    elif left == "settings":
+    else:
         for path in (agent / "agent.json", agent / "training/model.zip"):
             path.unlink()
-    else:
-        manifest = read(agent / "agent.json") | {"steps": 0}
-        (agent / "agent.json").write_text(json.dumps(manifest))
-        (agent / "training/model.zip").unlink()
     run(tmp_path, arguments=("--rows", "raw", "--seeds", "1"))
     again, once = found(tmp_path)["raw_seed0"], found(made)["raw_seed0"]
     assert again["conditions"] == once["conditions"]
