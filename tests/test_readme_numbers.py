@@ -221,6 +221,33 @@ def quotes_of_other_agents() -> list[str]:
     ]
 
 
+def quotes_of_four_sensors() -> list[str]:
+    """What it says of the fourteen ways to miss some of four sensors."""
+    path = ROOT / "results" / "agents_pendulum4.md"
+    rows = tables(path, "## Normalised score")
+    known = {row["condition"]: row for row in rows if row["group"] == "missing"}
+
+    def score(row: dict[str, str], agent: str) -> float:
+        return float(row[agent].split()[0])
+
+    enough = [row for row in known.values() if score(row, "nexus") > 0.5]
+    assert (len(known), len(enough)) == (14, 9)
+    spans = {}
+    for agent in ("nexus", "raw_dropout", "raw_dropout_long"):
+        several = [score(row, agent) for row in enough]
+        spans[agent] = f"{min(several):.2f} to {max(several):.2f}"
+    every, heard = rows[0], known["only_sound"]
+    assert score(heard, "nexus") == score(heard, "raw_sound")
+    return [
+        f"scores {spans['nexus']} (with everything {score(every, 'nexus'):.2f}): "
+        f"{score(heard, 'nexus'):.2f} from the sound alone",
+        f"and {score(known['only_gyro_image'], 'nexus'):.2f} from gyro and camera",
+        f"score {spans['raw_dropout']} there, and {spans['raw_dropout_long']} after",
+        f"with {score(every, 'raw_dropout'):.2f} and "
+        f"{score(every, 'raw_dropout_long'):.2f} with everything",
+    ]
+
+
 def quotes_of_speed() -> list[str]:
     """What it says of how fast agents learn."""
     benchmark = json.loads((ROOT / "results" / "benchmark_learning.json").read_text())
@@ -242,6 +269,7 @@ def quotes_of_speed() -> list[str]:
         *quotes_of_the_pendulum(),
         *quotes_of_transfer(),
         *quotes_of_other_agents(),
+        *quotes_of_four_sensors(),
         *quotes_of_speed(),
     ],
 )
