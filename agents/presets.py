@@ -23,8 +23,7 @@ class Preset:
 
 _SMALL = {"net_arch": [64, 64]}
 
-# Chosen by hand on agents of the true state; what PPO reaches there, and SAC at the
-# pendulum, is in results/.
+# Chosen by hand on agents of the true state; what they reach there is in results/.
 PRESETS: dict[str, dict[str, Preset]] = {
     "pendulum": {
         "ppo": Preset(
