@@ -151,11 +151,9 @@ def overall(found: Measured) -> Finding:
 
 def blackouts(found: Measured) -> Finding:
     # Latents and held readings are memory.
+    sights = {row: found.plan.rows[row].perception for row in found.titles}
     rows = [
-        row
-        for row in found.titles
-        if found.plan.rows[row].perception.kind == "raw"
-        and found.plan.rows[row].perception.fill == "zero"
+        r for r, seen in sights.items() if (seen.kind, seen.fill) == ("raw", "zero")
     ]
     verdict, numbers = survivors(found, found.group("blackout"), rows)
     _, holding = survivors(found, found.group("blackout"), found.titles)
@@ -163,8 +161,11 @@ def blackouts(found: Measured) -> Finding:
 
 
 def lies(found: Measured) -> Finding:
-    # An agent of one sensor alone is not lied to by the others.
-    rows = [r for r in found.titles if not found.plan.rows[r].perception.sensors]
+    # Nobody lies to an agent of the state, nor other sensors to one of a sensor alone.
+    sights = {row: found.plan.rows[row].perception for row in found.titles}
+    rows = [
+        r for r, seen in sights.items() if seen.kind != "state" and not seen.sensors
+    ]
     severe = [
         name
         for name in found.group("corruption")

@@ -297,6 +297,9 @@ def test_the_best_over_all_conditions(world: World) -> None:
 
 
 def test_nobody_survives(world: World) -> None:
+    world.write("raw", 0.8)  # which is no better with everything
+    for test in ("lies", "blackouts"):
+        assert world.verdict(test) == ("open", "")
     world.write("raw", {"rest": 0.8, "lie_image_2": 1.0, "everything": 1.0})
     world.write("nexus", {"rest": 1.0, "lie_image_3": 0.1})
     best = "best raw, zeros for missing 0.80"
