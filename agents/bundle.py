@@ -201,10 +201,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def load_encoder(task: Task, device: str = "cpu") -> MultimodalVAE | None:
-    """The model whose latents the task shows, frozen; None if it shows none.
+    """The model whose latents the task shows, frozen, on ``device``; None if none.
 
-    Raises ``UserError`` if there is none, or one whose top level was never trained, and
-    for networks of the user's own, which no folder of an agent can hold.
+    Raises ``UserError`` if there is none, or one whose top level was never trained, for
+    networks of the user's own, which no folder of an agent can hold, and for a device
+    that is not there.
     """
     if task.perception.encoder is None:
         return None

@@ -51,6 +51,8 @@ def learner(
     algo: str, copies: int, way: str, model: Any, seed: int, device: str
 ) -> Callable[[], object]:
     """Learns for as many steps as a round has at every call."""
+    from agent_rows import OTHERS
+
     from agents.algorithms import build
     from agents.config import AgentConfig
     from agents.perception import Perception, Task, make_vec_env
@@ -61,8 +63,7 @@ def learner(
         params = {"learning_starts": 0, "buffer_size": 2048}
     params["n_envs"] = copies
     if way == NATURE:
-        nature = {"net_arch": [64, 64], "features_extractor_class": "combined"}
-        params["policy_kwargs"] = nature
+        params |= OTHERS["raw_nature"].params
     task = Task(ENV, perception=Perception() if latent else Perception("raw"))
     config = AgentConfig(task, algo, params=params, seed=seed)
     seen = model if latent else None

@@ -25,6 +25,11 @@ def tables(path: Path, head: str) -> list[dict[str, str]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def page_of_results() -> str:
+    """All of it in one line."""
+    return " ".join((ROOT / "results" / "README.md").read_text().split())
+
+
 def test_scores_of_agents() -> None:
     page = ROOT / "results" / "agents_pendulum.md"
     known = {row["agent"]: row for row in tables(page, "## Scores by the way")}
@@ -102,8 +107,7 @@ def quotes() -> list[str]:
 
 @pytest.mark.parametrize("quote", quotes())
 def test_the_page_of_results_quotes_table_2(quote: str) -> None:
-    said = " ".join((ROOT / "results" / "README.md").read_text().split())
-    assert quote in said
+    assert quote in page_of_results()
 
 
 def table3(row: str, count: int, target: str, measure: str = "accuracy") -> str:
@@ -119,7 +123,7 @@ def table3(row: str, count: int, target: str, measure: str = "accuracy") -> str:
 
 
 def test_the_page_of_results_quotes_table_3() -> None:
-    said = " ".join((ROOT / "results" / "README.md").read_text().split())
+    said = page_of_results()
     label, heard = (
         [table3(row, 1, target) for row in ("mmvae_2", "nexus_2")]
         for target in ("label", "sound")
@@ -274,5 +278,4 @@ def quotes_of_speed() -> list[str]:
     ],
 )
 def test_the_page_of_results_quotes_agents(quote: str) -> None:
-    said = " ".join((ROOT / "results" / "README.md").read_text().split())
-    assert quote in said
+    assert quote in page_of_results()
