@@ -74,7 +74,7 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
                     label=title(group.row),
                     linewidth=1,
                 )
-            if not group.row.endswith("_plus"):  # they have bottoms of their own
+            if "_plus" not in group.row:  # they have bottoms of their own
                 ceilings |= {w: at for w, at in points.items() if w in CEILINGS}
         for what, (accuracy, mfd) in ceilings.items():
             ax.plot(mfd, 100 * accuracy, CEILINGS[what], color="black", label=what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +16,7 @@ from nexus_rl.files import read_json
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published.json"
 COLUMNS = ("single", "joint", "cross")
-MIXTURES = {"mmvae", "mmjsd"}  # of several given modalities they see one
+MIXTURES = {"mmvae", "mmjsd", "avae"}  # of several given modalities they see one
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Group:
     @property
     def runs(self) -> list[dict[str, Any]]:
         return [report.runs[self.row] for report in self.reports]
+
+    @property
+    def schedule(self) -> tuple[int, str]:
+        """For how many epochs it was trained, and what was trained alone before."""
+        return self.epochs, alone_of(self.runs[0])
 
     @property
     def latent(self) -> int:
@@ -78,13 +83,17 @@ def read_groups(folder: Path) -> list[Group]:
     for path in sorted(folder.glob("*.json")):
         report = Report.from_json(path.read_text())
         row, run = next(iter(report.runs.items()))
-        alone = {name: how["epochs"] for name, how in run.get("alone", {}).items()}
-        found[run["dataset"], run["epochs"], row, str(alone)].append(report)
+        found[run["dataset"], run["epochs"], row, alone_of(run)].append(report)
         _check_data(first.setdefault(run["dataset"], (path, report)), path, report)
     if not found:
         raise UserError(f"no results in {folder}")
     groups = [Group(key[0], key[2], key[1], tuple(r)) for key, r in found.items()]
     return sorted(groups, key=_place)
+
+
+def alone_of(run: Mapping[str, Any]) -> str:
+    """What ``run`` trained alone, and for how many epochs."""
+    return str({name: how["epochs"] for name, how in run.get("alone", {}).items()})
 
 
 def _check_data(first: tuple[Path, Report], path: Path, report: Report) -> None:
@@ -127,9 +136,9 @@ def title(row: str) -> str:
     if row in TITLES or not parts:
         return TITLES.get(row, row.replace("rho", "rho "))
     levels, *latent = parts
-    if levels == "plus":
-        return f"{TITLES.get(name, name)}+"
-    text = f"{TITLES.get(name, name)}, {levels} level{'s' * (levels != '1')}"
+    text = f"{TITLES.get(name, name)}+"
+    if levels != "plus":
+        text = f"{TITLES.get(name, name)}, {levels} level{'s' * (levels != '1')}"
     return text + "".join(f", latent {size}" for size in latent)
 
 

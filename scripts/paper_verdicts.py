@@ -1,0 +1,81 @@
+"""Whether differences between rows are larger than what seeds make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import hypot
+
+from paper_groups import Group, title
+
+from nexus_rl.cmi.spread import Spread
+
+# From the worst to the best: several findings together are the worst of them.
+CONTRADICTED, UNCLEAR = "contradicted", "not confirmed"
+OPEN, CONFIRMED = "open", "confirmed"
+VERDICTS = (CONTRADICTED, UNCLEAR, OPEN, CONFIRMED)
+Rows = Mapping[str, Group]
+Finding = tuple[str, str]  # verdict, numbers
+
+
+def more(a: Spread, b: Spread) -> bool | None:
+    """Whether ``a`` is clearly more than ``b``; None if that cannot be told."""
+    if a.over_seeds is None or b.over_seeds is None:
+        return None
+    return a.mean - b.mean > 2 * hypot(a.over_seeds, b.over_seeds)
+
+
+def verdict_of(a: Spread, b: Spread) -> str:
+    """Of the claim that ``a`` is more than ``b``."""
+    if more(a, b) is None:
+        return OPEN
+    return CONFIRMED if more(a, b) else CONTRADICTED if more(b, a) else UNCLEAR
+
+
+def likeness_of(a: Spread, b: Spread) -> str:
+    """Of the claim that two accuracies are alike: within two points."""
+    if abs(a.mean - b.mean) <= 0.02:
+        return CONFIRMED
+    clear = (more(a, b), more(b, a))
+    return CONTRADICTED if True in clear else OPEN if None in clear else UNCLEAR
+
+
+def every(*findings: Finding) -> Finding:
+    """All of several findings."""
+    verdicts = [verdict for verdict, _ in findings]
+    numbers = "; ".join(numbers for _, numbers in findings if numbers)
+    return min(verdicts, key=VERDICTS.index), numbers
+
+
+def differ(
+    rows: Rows, high: str, low: str, kind: str = "cross", measure: str = "accuracy"
+) -> Finding:
+    """The claim that row ``high`` is above row ``low``."""
+    a, b = (spread(rows, row, kind, measure) for row in (high, low))
+    if a is None or b is None:
+        return OPEN, ""
+    numbers = f"{title(high)} {shown(a, measure)}, {title(low)} {shown(b, measure)}"
+    return verdict_of(a, b), numbers
+
+
+def alike(rows: Rows, one: str, other: str, kinds: Sequence[str]) -> Finding:
+    """The claim that two rows are as accurate."""
+    findings = []
+    for kind in kinds:
+        a, b = (spread(rows, row, kind, "accuracy") for row in (one, other))
+        if a is None or b is None:
+            return OPEN, ""
+        numbers = f"{kind} {shown(a, 'accuracy')} and {shown(b, 'accuracy')}"
+        findings.append((likeness_of(a, b), numbers))
+    return every(*findings)
+
+
+def spread(rows: Rows, row: str, kind: str, measure: str) -> Spread | None:
+    return rows[row].spread(kind, measure) if row in rows else None
+
+
+def shown(value: Spread, measure: str) -> str:
+    scale = 100 if measure.startswith("accuracy") else 1
+    text = f"{scale * value.mean:.1f}"
+    if value.over_seeds is not None:
+        text += f" ± {scale * value.over_seeds:.1f}"
+    return text
