@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 from paper_groups import Group, title
 
@@ -11,6 +12,16 @@ from nexus_rl.cmi.spread import Spread, over_seeds
 
 WARMUP = """The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
 epochs end as soon as the weights are full, where the paper's go on for 80."""
+
+
+def judged(judges: Mapping[str, Any]) -> str:
+    """How classifiers and autoencoders were trained."""
+    return (
+        f"Classifiers and autoencoders were trained for {judges['classifier_epochs']} "
+        f"and {judges['autoencoder_epochs']} epochs with batches of "
+        f"{judges['batch_size']}; in the paper's code for 100, autoencoders of images "
+        "with batches of 16, so that MFDs do not compare with the paper's."
+    )
 
 
 def percent(spread: Spread | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paper_cells import WARMUP, directions, number, percent, quoted
+from paper_cells import WARMUP, directions, judged, number, percent, quoted
 from paper_groups import Group, by_dataset, published, title
 
 from nexus_rl.cmi.report import Row
@@ -36,7 +36,7 @@ def table3(groups: Sequence[Group]) -> str:
         lines += ["", "Accuracy sampled / with posterior means; MFD class / pooled."]
         for target in targets_of(mine):
             lines += ["", *directions(mine, target)]
-        lines += ["", *_ceilings(mine)]
+        lines += ["", *_ceilings(mine), "", judged(mine[0].reports[0].judges)]
     return "\n".join([*lines, "", "![By given modalities](table3.png)", ""])
 
 

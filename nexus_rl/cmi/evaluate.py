@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import index
 from typing import Literal, get_args
 
 from nexus_rl import modality
@@ -94,6 +95,8 @@ def chosen(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     if names is not None and not names:
         raise UserError("expected at least one modality, got none")
     for name in names or ():
+        if not isinstance(name, str):
+            raise UserError(f"expected names of modalities, got {name!r}")
         choose(name, dict.fromkeys(known), "modality")
     return [name for name in known if names is None or name in names]
 
@@ -109,6 +112,8 @@ def _subsets(
         )
     if not subsets:
         raise UserError('expected at least one subset, or "all"')
+    if None in subsets:
+        raise UserError("expected a list of modality names as each subset, got None")
     return list(dict.fromkeys(tuple(chosen(given, known)) for given in subsets))
 
 
@@ -120,6 +125,10 @@ def _check(
         ("batch_size", batch_size, 1),
         ("seed", seed, 0),
     ):
+        try:
+            index(value)
+        except TypeError:
+            raise UserError(f"{what} must be a whole number, got {value!r}") from None
         if value < least:
             raise UserError(f"{what} must be at least {least}, got {value}")
     if isinstance(frechet, str):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from nexus_rl.cmi.returned import check_made, tensors
 from nexus_rl.data.dataset import Dataset
 from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
@@ -75,12 +76,25 @@ class Imagination:
     ) -> dict[str, Tensor]:
         """``count`` samples of each target: (count, B, *shape)."""
         options = {"sample": True, "generator": noise}
+        rows = {"rows": _rows(batch)}
         if self._takes["samples"]:
             found = self._generate(batch, targets, samples=count, **options)
-        else:
-            each = [self._generate(batch, targets, **options) for _ in range(count)]
-            found = {name: torch.stack([one[name] for one in each]) for name in targets}
-        return self._checked(found, targets, (count, _rows(batch)))
+            return self._checked(found, targets, {"samples": count} | rows)
+        each = [
+            self._checked(self._generate(batch, targets, **options), targets, rows)
+            for _ in range(count)
+        ]
+        return {name: torch.stack([one[name] for one in each]) for name in targets}
+
+    def joint(
+        self, rows: int, targets: Sequence[str], noise: torch.Generator
+    ) -> dict[str, Tensor] | None:
+        """Joint samples (rows, *shape) of the prior; None where the model has none."""
+        prior = getattr(self.model, "prior", None)
+        if prior is None:
+            return None
+        found = tensors(prior(rows, targets=[*targets], generator=noise), "prior")
+        return self._checked(found, targets, {"rows": rows}, "prior")
 
     def means(self, batch: Batch, targets: Sequence[str]) -> dict[str, Tensor]:
         """Posterior means of each target, (1, B, *shape); nothing if it has none."""
@@ -88,31 +102,23 @@ class Imagination:
             return {}
         found = self._generate(batch, targets, sample=False)
         found = {name: found[name][None] for name in targets if name in found}
-        return self._checked(found, targets, (1, _rows(batch)))
+        return self._checked(found, targets, {"samples": 1, "rows": _rows(batch)})
 
     def _generate(
         self, batch: Batch, targets: Sequence[str], **options: Any
     ) -> dict[str, Tensor]:
         taken = {name: value for name, value in options.items() if self._takes[name]}
-        return dict(self.model.generate(batch, targets=list(targets), **taken))
+        made = self.model.generate(batch, targets=list(targets), **taken)
+        return tensors(made, "generate")
 
     def _checked(
-        self, found: dict[str, Tensor], targets: Sequence[str], size: tuple[int, int]
+        self,
+        found: dict[str, Tensor],
+        targets: Sequence[str],
+        size: Mapping[str, int],
+        who: str = "generate",
     ) -> dict[str, Tensor]:
-        for name in targets:
-            if name not in found:
-                raise UserError(
-                    f"generate was asked for {name!r} but returned "
-                    f"{', '.join(found) or 'nothing'}"
-                )
-            shape, expected = found[name].shape, (*size, *self.modalities[name].shape)
-            if shape != expected:
-                raise UserError(
-                    f"generate made {name!r} of shape {tuple(shape)}, expected "
-                    f"(samples, rows, *shape) = {expected}"
-                )
-            if not found[name].isfinite().all():
-                raise UserError(f"generate made {name!r} that is not finite")
+        check_made(found, [self.modalities[name] for name in targets], size, who)
         return found
 
 

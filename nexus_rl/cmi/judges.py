@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nexus_rl.cmi.judge_networks import FEATURES, Autoencoder, Classifier, Judge
 from nexus_rl.cmi.judge_training import fit, load
+from nexus_rl.cmi.returned import answers
 from nexus_rl.columns import digests
 from nexus_rl.config import TrainConfig, check_fields
 from nexus_rl.data.dataset import Dataset, classes_of, distinct_rows
@@ -134,8 +135,9 @@ class Judges:
         Of a label the scores' largest; of anything else the classifier's.
         """
         if name in self.given:
+            ask, parts = self.given[name], torch.split(x, CHUNK)
             scores = torch.cat(
-                [self.given[name](part) for part in torch.split(x, CHUNK)]
+                [answers(ask(p), name, len(p), self.classes) for p in parts]
             )
         elif self.modalities[name].categorical:
             scores = x

@@ -111,14 +111,15 @@ class Measure:
     ) -> tuple[Coherence, ...]:
         """Of as many joint samples of the prior as there are test items."""
         n = len(self.classes)
-        prior = getattr(imagination.model, "prior", None)
-        if prior is None or len(targets) < 2:
+        if len(targets) < 2:
             return ()
         agreeing = 0
         for start in range(0, n, self.batch_size):
             noise = self._noise(imagination, (), start)
             rows = min(self.batch_size, n - start)
-            drawn = prior(rows, targets=[*targets], generator=noise)
+            drawn = imagination.joint(rows, targets, noise)
+            if drawn is None:
+                return ()
             seen = torch.stack(
                 [self.judges.classify(target, drawn[target]) for target in targets]
             )

@@ -105,10 +105,6 @@ def test_cross_only_measures_the_same_without_given_targets(
     assert row.direction == "point -> class"
 
 
-def _rows(batch: Any) -> int:
-    return len(next(iter(batch.values())))
-
-
 def test_a_model_without_samples_is_called_once_a_sample() -> None:
     class Coin:
         """Right in every second call; knows no options."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -35,6 +36,10 @@ from nexus_rl import Modality, UserError, make_model
         ({"targets": []}, "at least one modality"),
         ({"frechet": ["clas"]}, "unknown kind of MFD 'clas'. Did you mean 'class'"),
         ({"frechet": "class"}, "list of kinds"),
+        ({"samples": 2.5}, "samples must be a whole number, got 2.5"),
+        ({"batch_size": "9"}, "batch_size must be a whole number, got '9'"),
+        ({"subsets": [["class", 3]]}, "expected names of modalities, got 3"),
+        ({"subsets": [None]}, "as each subset, got None"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -99,5 +104,50 @@ def test_a_model_that_leaves_out_a_target_is_told() -> None:
         def generate(self, batch: Any, targets: Any, samples: int) -> dict[str, Tensor]:
             return {"point": torch.zeros(samples, rows_of(batch), 2)}
 
-    with pytest.raises(UserError, match="asked for 'class' but returned point"):
-        measured(Silent())
+    class SilentOnce:
+        modalities = WORLD.modalities
+
+        def generate(self, batch: Any, targets: Any) -> dict[str, Tensor]:
+            return {"point": torch.zeros(rows_of(batch), 2)}
+
+    for model in (Silent(), SilentOnce()):
+        with pytest.raises(UserError, match="asked for 'class' but returned point"):
+            measured(model)
+
+
+def test_arrays_are_taken_and_other_things_refused() -> None:
+    class Made:
+        modalities = WORLD.modalities
+
+        def __init__(self, made: Any) -> None:
+            self.made = made
+
+        def generate(self, batch: Any, targets: Any) -> Any:
+            return self.made
+
+    arrays = Made({"point": np.zeros((400, 2)), "class": np.eye(4)[[0] * 400]})
+    found = measured(arrays, samples=1, batch_size=400, frechet=())
+    assert found.rows[0].accuracy < 0.5
+    for made, message in (
+        ([torch.zeros(400, 2)], "must return data by name, got list"),
+        ({"point": "nothing"}, "made 'point' a str, expected a tensor"),
+    ):
+        with pytest.raises(UserError, match=message):
+            measured(Made(made))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        ({"point": torch.zeros(400, 2)}, "prior was asked for 'class'"),
+        (
+            {"point": torch.zeros(9, 2), "class": torch.zeros(400, 4)},
+            r"prior made 'point' of shape \(9, 2\), expected \(rows, \*shape\)",
+        ),
+    ],
+)
+def test_joint_samples_are_checked(drawn: dict[str, Tensor], message: str) -> None:
+    model = function()
+    model.prior = lambda rows, targets, generator: drawn
+    with pytest.raises(UserError, match=message):
+        measured(model)

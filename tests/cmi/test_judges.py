@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -248,6 +249,35 @@ def test_a_classifier_of_your_own(tmp_path: Path) -> None:
     assert mine.describe()["given"] == ["point"]
     assert ("point", "classifier") not in mine.names()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_classifier_says_may_be_an_array(tmp_path: Path) -> None:
+    def heard(x: Tensor) -> Any:
+        return quadrant(x).numpy()
+
+    mine = judges(tmp_path, classifiers={"point": heard})
+    x = WORLD.test["point"]
+    assert torch.equal(mine.classify("point", x), quadrant(x))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda x: torch.zeros(len(x), 1),
+        lambda x: torch.zeros(len(x), 4, 1),
+        lambda x: torch.zeros(len(x), 2),
+        lambda x: torch.full((len(x), 4), torch.nan),
+        lambda x: torch.zeros(len(x)),
+        lambda x: torch.full((len(x),), 4),
+        lambda x: quadrant(x)[1:],
+        lambda x: ["a"] * len(x),
+        lambda x: None,
+    ],
+)
+def test_what_is_no_answer_is_refused(said: Any, tmp_path: Path) -> None:
+    mine = judges(tmp_path, classifiers={"point": said})
+    with pytest.raises(UserError, match=r"the classifier of 'point' .* from 0 to 3"):
+        mine.classify("point", WORLD.test["point"])
 
 
 def test_what_cannot_be_judged_is_refused(tmp_path: Path) -> None:
