@@ -45,9 +45,9 @@ class DigitDial(RenderedEnv[np.int64]):
 
     ## Description
     A pointer on a dial with the positions 0 to 9. The sensors show a hidden digit, the
-    target, which changes now and then. In every step they show another recording of it:
-    other handwriting, another voice. No sensor gives the label, but each shows the
-    digit, so any of them may fail. The position is told by a sensor of its own.
+    target, which changes now and then. In every step they show a recording of it, drawn
+    anew: of any hand and voice of the split. No sensor gives the label, but each shows
+    the digit, so any of them may fail. The position is told by a sensor of its own.
 
     ## Action Space
     ``Discrete(3)``: 0 turns one position to the left (3 to 2, 0 to 9), 1 stays, 2 turns
@@ -85,8 +85,9 @@ class DigitDial(RenderedEnv[np.int64]):
     - ``data``: "mhd", "mnist" or "fashion_mnist" (whose "digits" are clothes).
     - ``split``: "train" or "test", the recordings that are shown; never both.
     - ``folder``: where the data are, in it or in its sub-folder named like them; by
-      default ``$NEXUS_RL_DATA/<data>``, else the user's cache. MHD is built once, by
-      ``scripts/build_mhd.py``.
+      default ``$NEXUS_RL_DATA/<data>``, else ``data/mhd`` here (or
+      ``/usr/share/datasets/fashion-mnist``), else the user's cache. MHD is built once,
+      by ``scripts/build_mhd.py``.
     - ``hold``: how many steps a target stays, on average: after each step it changes to
       another one with probability 1 / hold.
     - ``regular``: a target stays exactly ``hold`` steps.

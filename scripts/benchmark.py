@@ -1,8 +1,9 @@
 """Measure speed and memory on this machine: training, encoding, more modalities,
-environments, whole evaluations.
+environments, whole evaluations, and building MHD.
 
     python scripts/benchmark.py --out results/benchmark.json
     python scripts/benchmark.py --sections growth evaluation
+    python scripts/benchmark.py --sections build    # not by default: it needs sources
 
 The page says of each section how often it was measured. Training and encoding take
 turns within every round, and what is compared is compared within a round, so that a
@@ -21,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import benchmark_build
 import benchmark_envs
 import benchmark_evaluation
 import benchmark_growth
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
     from nexus_rl.models import MultimodalVAE
 
 Section = Literal[
-    "training", "growth", "environments", "learning", "evaluation", "memory"
+    "training", "growth", "environments", "learning", "evaluation", "memory", "build"
 ]
-SECTIONS: tuple[Section, ...] = get_args(Section)
+SECTIONS: tuple[Section, ...] = get_args(Section)[:-1]
 BATCHES = (64, 256)
 ENCODED = (1, 8, 64)
 MATMUL = 1024
@@ -57,9 +59,11 @@ class Args:
     """What is measured."""
     rounds: int = 30
     """Rounds of training, about a third as many of growth and environments, a tenth of
-    learning; the median is reported. Evaluation and memory are measured once."""
+    learning; the median is reported. Evaluation, memory and build are measured once."""
     evaluation_items: int = benchmark_evaluation.ITEMS
     """Test items of an evaluation; 10,000 take several minutes on one core."""
+    build_samples: int = benchmark_build.SAMPLES
+    """Samples of MHD to build, of which a sixth is for testing."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; memory is measured on the CPU."""
     seed: int = 0
@@ -68,10 +72,11 @@ class Args:
 
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
-    for name, least in (("rounds", 1), ("evaluation_items", 20)):
-        if getattr(args, name) < least:
+    least = {"rounds": 1, "evaluation_items": 20, "build_samples": 60}
+    for name, fewest in least.items():
+        if getattr(args, name) < fewest:
             raise UserError(
-                f"{name} must be at least {least}, got {getattr(args, name)}"
+                f"{name} must be at least {fewest}, got {getattr(args, name)}"
             )
     import torch
 
@@ -95,6 +100,7 @@ def main() -> None:
             args.evaluation_items, args.seed, device
         ),
         "memory": benchmark_memory.measure,
+        "build": lambda: benchmark_build.measure(args.build_samples),
     }
     torch.set_num_threads(1)
     for section, measured in measures.items():
@@ -117,6 +123,7 @@ def table(result: dict[str, Any]) -> str:
         "learning": benchmark_learning.table,
         "evaluation": benchmark_evaluation.table,
         "memory": benchmark_memory.table,
+        "build": benchmark_build.table,
     }
     parts = [tables[name](result[name]) for name in tables if name in result]
     return "\n\n".join([f"{result['machine']}, {result['device']}.", *parts]) + "\n"

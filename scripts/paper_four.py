@@ -82,6 +82,12 @@ def _data(groups: Sequence[Group]) -> str:
             f"Images and trajectories are variations of {strokes['exemplars']:,} "
             f"handwritten digits of {strokes['writers']} writers."
         )
+    if fit := data.get("fit"):
+        said.append(
+            "The model that varies them misses their points by "
+            f"{fit['mean_error']:.4f} on average, in the worst digit by "
+            f"{fit['max_error']:.4f}, where 1 is a digit's greatest coordinate."
+        )
     sounds = [
         f"{each['recordings']:,} recordings of {each['speakers']} speakers ({name})"
         for name, each in data.get("sounds", {}).items()

@@ -70,6 +70,7 @@ def summary(groups: Sequence[Group], by_given: bool = False) -> list[dict[str, A
                 "seeds": [run["seed"] for run in group.runs],
                 "kinds": [_plain(each) for each in kinds],
                 "directions": [_plain(each) for each in directions],
+                "coherence": group.coherence(),
                 "frontier": group.frontier(),
             }
         )

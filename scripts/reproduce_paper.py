@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +102,18 @@ def result_of(run: Run, args: Args) -> Path:
     return args.out / args.experiment / f"{run.name}.json"
 
 
+@cache
+def data_digests(args: Args) -> dict[str, str]:
+    """Fingerprints of MHD, which everybody builds; others are known by their names."""
+    from nexus_rl.columns import digests
+
+    return digests(dataset_of(args).train) if args.dataset == "mhd" else {}
+
+
 def made(run: Run, args: Args) -> bool:
     """Whether the result of ``run`` is there.
 
-    Raises ``UserError`` if it is that of other settings.
+    Raises ``UserError`` if it is that of other settings or data.
     """
     path = result_of(run, args)
     if not path.exists():
@@ -112,6 +121,8 @@ def made(run: Run, args: Args) -> bool:
     report = Report.from_json(path.read_text())
     now = json.loads(json.dumps(run.describe()))
     pairs = {"samples": (report.settings.get("samples"), args.samples)}
+    for name, digest in data_digests(args).items():
+        pairs[f"other data of {name}:"] = (report.judges["data"][name], digest)
     for name, then in report.runs[run.row].items():
         each = now.get(name, then)
         if name in ("model", "train"):  # options may be newer than the result

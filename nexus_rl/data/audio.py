@@ -72,7 +72,7 @@ def waveform(
     n_fft: int = 2048,
     hop: int = 512,
 ) -> Tensor:
-    """One second of sound with a log-mel spectrogram, by Griffin and Lim's algorithm.
+    """One second of sound with a log-mel spectrogram, by 60 steps of Griffin and Lim.
 
     From ``(..., frames, bands)`` in [0, 1], which stand for ``levels`` in decibels, to
     ``(..., sample_rate)`` in [-1, 1], as loud as possible; silence stays silence.
@@ -87,7 +87,8 @@ def waveform(
             f"{spectrogram.dtype} of shape {tuple(spectrogram.shape)}"
         )
     low, high = levels
-    heard = spectrogram.detach().float().clamp(0, 1).transpose(-2, -1)
+    # On the CPU: the solver below is known to no other device.
+    heard = spectrogram.detach().cpu().float().clamp(0, 1).transpose(-2, -1)
     power = torch.where(heard > 0, 10 ** ((low + (high - low) * heard) / 10), 0.0)
     linear = InverseMelScale(
         n_fft // 2 + 1,
@@ -96,8 +97,11 @@ def waveform(
         norm="slaney",
         mel_scale="slaney",
         driver="gelsd",  # some bands hold no frequency of their own
-    ).to(power.device)(power)
+    )(power)
     # Zero phases at first: no random numbers.
-    phases = GriffinLim(n_fft, hop_length=hop, length=sample_rate, rand_init=False)
-    sound: Tensor = phases.to(power.device)(linear)
-    return sound / sound.abs().amax(-1, keepdim=True).clamp_min(1e-9)
+    phases = GriffinLim(
+        n_fft, n_iter=60, hop_length=hop, length=sample_rate, rand_init=False
+    )
+    sound: Tensor = phases(linear)
+    loudest = sound.abs().amax(-1, keepdim=True).clamp_min(1e-9)
+    return (sound / loudest).to(spectrogram.device)

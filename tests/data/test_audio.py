@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,32 @@ def slaney_mel(hertz: float) -> float:
     if hertz < 1000:
         return hertz * 3 / 200
     return 15 + 27 * math.log(hertz / 1000) / math.log(6.4)
+
+
+def hertz_of(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
+
+
+def by_hand(waveform: np.ndarray) -> np.ndarray:
+    """The spectrogram (32, 128), step by step as librosa documents its defaults."""
+    padded = np.pad(waveform, 1024, mode="reflect")
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
+    frames = np.stack([padded[512 * k :][:2048] * window for k in range(32)])
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    edges = hertz_of(np.linspace(0, slaney_mel(RATE / 2), 130))[:, None]
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    hertz = np.arange(1025) * RATE / 2048
+    rising, falling = (hertz - low) / (middle - low), (high - hertz) / (high - middle)
+    filters = np.minimum(rising, falling).clip(0) * 2 / (high - low)
+    mel = power @ filters.T
+    decibels = 10 * np.log10(np.maximum(mel / mel.max(), 1e-30))
+    return (1 + decibels / 80).clip(0, 1)
+
+
+def test_bands_and_decibels_are_those_of_librosas_defaults():
+    waveform = noise(RATE) * torch.linspace(0, 1, RATE) ** 8 + tone(3000)
+    expected = torch.from_numpy(by_hand(waveform.double().numpy())).float()
+    torch.testing.assert_close(log_mel(waveform), expected, atol=2e-4, rtol=0)
 
 
 def test_16000_samples_give_exactly_32_frames_of_128_bands():

@@ -185,7 +185,19 @@ def test_a_corrupt_recording_costs_no_dataset(tmp_path: Path):
     assert folder.index() == index and not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing", "index"])
+def test_a_stroke_without_extent_costs_no_dataset(tmp_path: Path):
+    strokes, sounds = write_strokes(tmp_path / "uji.txt"), sounds_in(tmp_path)
+    folder = build(tmp_path / "mhd", strokes, sounds, Options(10, 10))
+    index, dots = folder.index(), " ".join(["5 5"] * 5)
+    dot = f"WORD 5 trn_UJI_W03-09\n  NUMSTROKES 1\n  POINTS 5 # {dots}\n"
+    strokes.write_text(strokes.read_text() + dot)
+    with pytest.raises(UserError, match=r"uji\.txt, digit 5 of session trn_UJI_W03-09"):
+        build(folder.path, strokes, sounds, Options(10, 10), overwrite=True)
+    load_dataset("mhd", folder.path)
+    assert folder.index() == index
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "table", "index"])
 def test_a_damaged_folder_is_not_loaded(world, tmp_path: Path, damage: str):
     folder = build(tmp_path / "mhd", *world, Options(10, 10))
     path = folder.path / "train_image.npy"
@@ -195,11 +207,17 @@ def test_a_damaged_folder_is_not_loaded(world, tmp_path: Path, damage: str):
         path.write_bytes(content)
     elif damage == "missing":
         path.unlink()
+    elif damage == "table":
+        (folder.path / "exemplars.csv").write_text("writer\n1\n")
     else:
         index = json.loads((folder.path / "index.json").read_text())
         index["format"] = 99
         (folder.path / "index.json").write_text(json.dumps(index))
-    named = {"changed": "train_image.npy has changed", "missing": "is missing"}
+    named = {
+        "changed": "train_image.npy has changed",
+        "missing": "is missing",
+        "table": "exemplars.csv has changed",
+    }
     with pytest.raises(UserError, match=named.get(damage, "another format")):
         load_dataset("mhd", folder.path)
 

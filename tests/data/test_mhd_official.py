@@ -90,6 +90,12 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, legacy):
         (4, {"max": 1.0}, "scale of trajectories must be a dict"),
         (5, {"max": 1.0, "min": 2.0}, "finite min below its max"),
         (5, {"max": "loud", "min": 2.0}, "finite min below its max"),
+        (5, {"max": np.ones(2), "min": np.zeros(2)}, "one min and max of sounds"),
+        (0, torch.tensor(3), "expected labels of shape"),
+        (0, torch.ones(20).bool(), "labels must not be torch.bool"),
+        (0, torch.ones(20).cfloat(), "labels must not be torch.complex64"),
+        (0, torch.arange(20) % 9, "there is no digit 9"),
+        (1, torch.zeros(20, 1, 28, 28, device="meta"), "images must not be .*meta"),
     ],
 )
 def test_other_content_is_named(tmp_path: Path, place, value, named):
@@ -98,6 +104,20 @@ def test_other_content_is_named(tmp_path: Path, place, value, named):
     files = save(tmp_path / "pt", train, content(20, 1))
     with pytest.raises(UserError, match=rf"mhd_train\.pt: .*{named}"):
         convert(files, tmp_path / "mhd")
+
+
+@pytest.mark.parametrize("levels", [(1.0, 0.0), (np.ones(1), np.zeros(1))])
+def test_a_scale_may_be_an_array_of_one_number(tmp_path: Path, levels):
+    train = content(20, 0)
+    train[5] = dict(zip(("max", "min"), levels, strict=True))
+    folder = convert(save(tmp_path / "pt", train, content(20, 1)), tmp_path / "mhd")
+    assert folder.index()["normalisation"]["train"]["sound"] == {"min": 0, "max": 1}
+
+
+def test_one_file_twice_is_refused(tmp_path: Path):
+    first, _ = save(tmp_path / "pt", content(20, 0), content(20, 1))
+    with pytest.raises(UserError, match=r"are the same: give train, then test"):
+        convert((first, first), tmp_path / "mhd")
 
 
 def test_truncated_and_missing_files_are_named(tmp_path: Path):

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 from dial_world import write_mnist
+from mhd_world import sounds_in, write_strokes
 from script_runs import SCRIPTS, Finished, Script, error_line, load_script, read
 
 from envs import digit_data
@@ -52,6 +53,23 @@ def test_chosen_sections_are_measured_and_told(tmp_path: Path) -> None:
     assert (four[1]["subsets"], four[1]["directions"]) == (15, 60)
     assert 0 < two[1]["seconds"] < four[1]["seconds"]
     assert f"| image, label | 3 | 6 | {two[1]['seconds']} |" in page
+
+
+def test_building_is_timed_where_there_are_sources(tmp_path: Path) -> None:
+    section = ["--sections", "build", "--build-samples", "60"]
+    told = error_line(benchmark(tmp_path, *section))
+    assert "build_mhd.py failed: " in told and "ujipenchars2" in told
+    data = tmp_path / "data"
+    for name in ("ujipenchars2", "fsdd"):
+        (data / name).mkdir()
+    write_strokes(data / "ujipenchars2" / "ujipenchars2.txt")
+    sounds_in(data / "fsdd")
+    (data / "fsdd" / "words").rename(data / "speech_commands")
+    done = benchmark(tmp_path, *section, "--out", "found.json")
+    assert done.code == 0, done.said
+    found = read(tmp_path / "found.json")["build"]
+    assert found["samples"] == 60 and found["seconds"] > 0
+    assert 100 < found["peak_mb"] < 2000
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

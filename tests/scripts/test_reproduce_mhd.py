@@ -116,6 +116,16 @@ def test_interrupted_tables_go_on(folder: Path, tmp_path: Path) -> None:
         assert again == (folder / "results" / path).read_text()
 
 
+def test_results_of_another_dataset_are_not_taken_for_ones_own(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "results", tmp_path / "results")
+    strokes, sounds = write_strokes(tmp_path / "uji.txt"), sounds_in(tmp_path)
+    build(tmp_path / "mhd", strokes, sounds, Options(60, 20, "disjoint", seed=1))
+    told = error_line(run(tmp_path, "table3", *FOUR))
+    assert "was made with other data of image" in told and "choose another" in told
+
+
 def test_samples_can_be_seen_and_heard(folder: Path) -> None:
     """Imagined by the models of Table 3, which are not trained again."""
     done = run(folder, "samples", *FOUR)

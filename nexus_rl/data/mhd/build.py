@@ -1,7 +1,8 @@
 """Building MHD from pen strokes and spoken digits, step by step.
 
 Every file appears whole, so a killed build goes on where it was: the same call does
-only what is missing. Same sources, options and versions give the same bytes.
+only what is missing. Same sources, options and versions give the same arrays, with the
+same number of threads.
 """
 
 from __future__ import annotations
@@ -69,14 +70,18 @@ def build(
     too few sources, before anything is overwritten, and what ``Folder.claim`` refuses.
     """
     exemplars = one_stroke(read_uji(strokes))
+    drawn = _drawn(strokes, exemplars)
     clips = [clip for source in sounds for clip in source.clips]
     origin = _origin(strokes, exemplars, sounds, options)
     pairs = _pairs(exemplars, clips, options)
     folder = Folder(out)
+    folder.check_free(origin, overwrite)
     for clip in clips:  # a corrupt one must not cost the dataset that is there
         clip.read()
     folder.claim(origin, overwrite)
-    _write_rows(folder, pairs, exemplars, options, progress)
+    _write_fit(folder, drawn, progress)
+    _write_exemplars(folder, exemplars)
+    _write_rows(folder, pairs, options, progress)
     if not folder.has("sound"):
         folder.write("sound", spectrograms(clips, progress))
     _write_recordings(folder, clips)
@@ -140,21 +145,32 @@ def _pairs(
     return pair(strokes, sounds, options.train, options.test, options.split, rng)
 
 
+def _drawn(path: Path, exemplars: Sequence[Exemplar]) -> NDArray[np.float64]:
+    """The trajectories (N, 100, 2) of all exemplars."""
+    found = []
+    for one in exemplars:
+        try:
+            found.append(trajectory(one.strokes[0]))
+        except UserError as error:
+            raise UserError(
+                f"{path}, digit {one.digit} of session {one.session}: {error}"
+            ) from None
+    return np.stack(found)
+
+
+def _write_fit(folder: Folder, drawn: NDArray[np.float64], progress: bool) -> None:
+    if folder.has("fit_points", "fit_parameters", "fit_error"):
+        return
+    fitted, error = fit(torch.from_numpy(drawn), progress)
+    folder.write("fit_points", drawn)
+    folder.write("fit_parameters", fitted.parameters.numpy())
+    folder.write("fit_error", error.numpy())
+
+
 def _write_rows(
-    folder: Folder,
-    pairs: tuple[Part, Part],
-    exemplars: Sequence[Exemplar],
-    options: Options,
-    progress: bool,
+    folder: Folder, pairs: tuple[Part, Part], options: Options, progress: bool
 ) -> None:
-    """Everything but images and spectrograms."""
-    if not folder.has("fit_points", "fit_parameters", "fit_error"):
-        drawn = np.stack([trajectory(one.strokes[0]) for one in exemplars])
-        fitted, error = fit(torch.from_numpy(drawn), progress)
-        folder.write("fit_points", drawn)
-        folder.write("fit_parameters", fitted.parameters.numpy())
-        folder.write("fit_error", error.numpy())
-    _write_exemplars(folder, exemplars)
+    """Labels, trajectories and where they are from."""
     columns = [
         f"{p}_{c}" for p in PARTS for c in ("label", "sound", "exemplar", "copy")
     ]

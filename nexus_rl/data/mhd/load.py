@@ -26,9 +26,10 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
     ``image`` uint8 ``(N, 1, 28, 28)``, ``trajectory`` float16 ``(N, 200)``, ``sound``
     uint8 ``(N, 1, 32, 128)`` and ``label`` uint8 ``(N,)``; the first three stand for
     [0, 1]. Its name is that of ``name_of``, its ``origin`` the index's source, with
-    what ``sides`` counts. It is built once (scripts/build_mhd.py), not downloaded, and
-    looked for in ``data_dir``; otherwise in ``$NEXUS_RL_DATA/mhd``, ``data/mhd`` and
-    the user's cache. Raises ``UserError`` if it is nowhere, unfinished or damaged.
+    how well strokes were fitted and what ``sides`` counts. It is built once
+    (scripts/build_mhd.py), not downloaded, and looked for in ``data_dir``; otherwise in
+    ``$NEXUS_RL_DATA/mhd``, ``data/mhd`` and the user's cache. Raises ``UserError`` if
+    it is nowhere, unfinished or damaged.
     """
     folder = find_built(data_dir)
     folder.check()
@@ -42,7 +43,10 @@ def load_mhd(data_dir: str | Path | None = None, download: bool = True) -> Datas
         # 4 kB a row: less than an index would save in code.
         return {**columns, "sound": sounds[columns["sound"].long()]}
 
-    digits, origin = tuple("0123456789"), dict(folder.index()["source"])
+    index, digits = folder.index(), tuple("0123456789")
+    origin = dict(index["source"])
+    if "fit" in index:
+        origin["fit"] = index["fit"]
     if counts := sides(folder):
         origin["sides"] = counts
     parts = (part("train"), part("test"))

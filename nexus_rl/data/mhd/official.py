@@ -25,6 +25,9 @@ from nexus_rl.errors import UserError
 CHUNK = 100  # rows; with 1000 the temporaries take 200 MB more
 SLACK = 1e-5  # how far floats may leave [0, 1] by rounding
 
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 # Plain numbers and arrays of NumPy, whose module had another name when the files were
 # made; beside these torch admits tensors, dicts and the like.
 _SAFE: list[Any] = [
@@ -53,7 +56,11 @@ def convert(
     overwritten, and what ``Folder.claim`` refuses.
     """
     folder = Folder(out)
-    digests = {path.name: _sha256(path) for path in files}
+    digests = {part: _sha256(path) for part, path in zip(PARTS, files, strict=True)}
+    if len(set(digests.values())) == 1:
+        raise UserError(
+            f"{files[0]} and {files[1]} are the same: give train, then test"
+        )
     origin = {"kind": "official", "files": digests, "versions": versions()}
     folder.check_free(origin, overwrite)
     unique: dict[bytes, int] = {}
@@ -100,9 +107,15 @@ def _convert_part(
     }
     names = ("trajectory", "sound")
     return columns, {
-        name: {key: np.asarray(scale[key]).tolist() for key in ("min", "max")}
+        name: {key: _plain(scale[key]) for key in ("min", "max")}
         for name, scale in zip(names, scales, strict=True)
     }
+
+
+def _plain(level: Any) -> Any:
+    """A number, or a list of several."""
+    array = np.asarray(level)
+    return array.item() if array.size == 1 else array.tolist()
 
 
 def _blocks(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -144,7 +157,8 @@ def _tensor(value: Any) -> Any:
 
 
 def _check(path: Path, tensors: list[Any]) -> None:
-    count = len(tensors[0]) if isinstance(tensors[0], Tensor) else 0
+    first = tensors[0]
+    count = len(first) if isinstance(first, Tensor) and first.dim() else 0
     shapes = {"labels": (count,), "images": (count, 1, 28, 28)}
     shapes |= {"trajectories": (count, 200), "sounds": (count, 4, 32, 32)}
     for (name, shape), tensor in zip(shapes.items(), tensors, strict=True):
@@ -155,8 +169,11 @@ def _check(path: Path, tensors: list[Any]) -> None:
         if not right or count == 0:
             raise UserError(f"{path}: expected {name} of shape {shape}, found {found}")
         whole = name == "labels"
-        if tensor.is_floating_point() == whole:
-            raise UserError(f"{path}: {name} must not be {tensor.dtype}")
+        if tensor.dtype not in (WHOLE if whole else REAL) or not _plainly(tensor):
+            raise UserError(
+                f"{path}: {name} must not be {tensor.dtype}, {tensor.layout} on "
+                f"{tensor.device}"
+            )
         low, high = tensor.min().item(), tensor.max().item()
         least, most = (0, 9) if whole else (-SLACK, 1 + SLACK)
         if not (least <= low and high <= most):  # also true for NaN
@@ -164,6 +181,13 @@ def _check(path: Path, tensors: list[Any]) -> None:
                 f"{path}: {name} from {low:g} to {high:g} lie outside "
                 f"[0, {9 if whole else 1}]"
             )
+    absent = set(range(10)) - set(tensors[0].tolist())
+    if absent:
+        raise UserError(f"{path}: there is no digit {min(absent)} in it")
+
+
+def _plainly(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.device.type == "cpu"
 
 
 def _check_scale(path: Path, what: str, scale: Any) -> None:
@@ -177,6 +201,8 @@ def _check_scale(path: Path, what: str, scale: Any) -> None:
         raise UserError(
             f"{path}: the scale of {what} must have a finite min below its max"
         )
+    if what == "sounds" and (low.size, high.size) != (1, 1):
+        raise UserError(f"{path}: expected one min and max of sounds, got {low.shape}")
 
 
 def _sha256(path: Path) -> str:

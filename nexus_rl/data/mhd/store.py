@@ -182,11 +182,11 @@ class Folder:
         return index
 
     def check(self) -> None:
-        """Raises ``UserError`` unless every array is as the index says."""
+        """Raises ``UserError`` unless every array and table is as the index says."""
         files = self.index().get("files", {})
         for name, expected in files.items():
             path = self.path / name
-            if path.suffix == ".npy" and not (
+            if path.suffix in (".npy", ".csv") and not (
                 path.is_file() and _fingerprint(path) == expected
             ):
                 state = "has changed" if path.exists() else "is missing"
