@@ -1,0 +1,216 @@
+"""What the READMEs say of the paper's experiments are the figures of their JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def text_of(path: Path) -> str:
+    """All of it in one line."""
+    return " ".join(path.read_text().split())
+
+
+@cache
+def records(page: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((RESULTS / f"{page}.json").read_text())
+    return found
+
+
+def shown(spread: dict[str, Any], measure: str, noise: bool = False) -> str:
+    """A mean as it is quoted, with its deviation over seeds if asked for."""
+    percent = measure.startswith("accuracy")
+    scale, digits = (100, 1) if percent else (1, 0)
+    text = f"{scale * spread['mean']:.{digits}f}"
+    return f"{text} ± {scale * spread['over_seeds']:.{digits}f}" if noise else text
+
+
+class Row:
+    """The figures of one row of a table with image and label."""
+
+    def __init__(
+        self, row: str, dataset: str = "fashion_mnist", page: str = "table2"
+    ) -> None:
+        (self.record,) = [
+            each
+            for each in records(page)
+            if (each["row"], each["dataset"]) == (row, dataset)
+        ]
+        self.kinds = {each["kind"]: each for each in self.record["kinds"]}
+
+    def __call__(
+        self, kind: str, measure: str = "accuracy", noise: bool = False
+    ) -> str:
+        return shown(self.kinds[kind][measure], measure, noise)
+
+    def mfd(self, given: str = "label") -> str:
+        """Of images from ``given``."""
+        return self.direction(given, "image", "mfd_class")
+
+    def direction(self, given: str, target: str, measure: str = "accuracy") -> str:
+        (found,) = [
+            each[measure]
+            for each in self.record["directions"]
+            if (each["given"], each["target"]) == (given.split(), target)
+        ]
+        return shown(found, measure)
+
+    @property
+    def coherence(self) -> str:
+        return f"{100 * fmean(self.record['coherence']):.1f}"
+
+
+def crosses(runs: str) -> list[str]:
+    """Cross accuracies of the seeds of a row, from the lowest."""
+    found = []
+    for path in (RESULTS / "table2").glob(f"{runs}_seed*.json"):
+        rows = json.loads(path.read_text())["rows"]
+        found.append(fmean(r["accuracy"] for r in rows if r["kind"] == "cross"))
+    return [f"{100 * each:.1f}" for each in sorted(found)]
+
+
+def quotes_of_table_2() -> list[str]:
+    """What the page of results says of the paper's models."""
+    nexus, one, two = (Row(name) for name in ("nexus_2", "mmvae_1", "mmvae_2"))
+    mnist = {
+        name: Row(name, "mnist")
+        for name in ("nexus_2", "mvae_1", "mvae_2", "mmvae_1", "mmvae_2")
+    }
+    newer = {name: Row(f"{name}_2", "mnist") for name in ("mopoe", "mmjsd", "mvtcae")}
+    worst, best = (
+        pick(float(Row(f"{name}_2", data)("cross")) for name in MODERN)
+        for pick, data in ((min, "fashion_mnist"), (max, "fashion_mnist"))
+    )
+    level, deep = mnist["mmvae_1"], mnist["mmvae_2"]
+    seeds = crosses("mnist_mmvae_1")
+    return [
+        f"({level('cross', noise=True)}; {seeds[0]} % in one seed, {seeds[1]} or more "
+        "in two)",
+        f"its two-level version is above Nexus there ({deep('cross')} against "
+        f"{mnist['nexus_2']('cross')} %)",
+        f"from {worst} to {best} %",
+        f"MoPoE ({newer['mopoe']('cross')}) and mmJSD ({newer['mmjsd']('cross')})",
+        f"higher MFD ({newer['mopoe'].mfd()} and {newer['mmjsd'].mfd()})",
+        f"labels ({newer['mvtcae'].mfd()}), and infers less "
+        f"({newer['mvtcae']('cross')})",
+        f"as accurate as published (cross {nexus('cross')}, paper 74.1)",
+        f"five points behind ({mnist['nexus_2']('cross')}, 97.2)",
+        f"as published ({Row('mvae_1')('cross')} and {mnist['mvae_1']('cross')}), and "
+        f"gains much by a second level ({Row('mvae_2')('cross')} and "
+        f"{mnist['mvae_2']('cross')})",
+        f"with one level ({one('cross', noise=True)} against "
+        f"{nexus('cross', noise=True)})",
+        f"for images (MFD {one.mfd()} against {nexus.mfd()}), as the paper says",
+        f"infers as much ({two('cross')})",
+        f"(here {nexus.direction('image', 'label')} and "
+        f"{nexus.direction('image', 'label', 'accuracy_means')} %)",
+    ]
+
+
+MODERN = ("mopoe", "mvtcae", "mmjsd", "jmvae", "avae")
+
+
+def quotes_of_the_better_preset() -> list[str]:
+    """What it says of nexus_plus, and of its parts."""
+    plus, one, shared = (Row(name) for name in ("nexus_plus", "mmvae_1", "mmvae_plus"))
+    rows = ("nexus_plus", "plus_blurred", "plus_sampled", "plus_unaligned")
+    whole, blurred, sampled, free = (Row(name, page="ablation") for name in rows)
+    digit, nexus = Row("nexus_plus", "mnist"), Row("nexus_2", "mnist")
+    return [
+        f"{plus('cross', noise=True)} % across modalities and {plus('joint')} % from "
+        f"both, at an MFD of {plus.mfd()}; on MNIST {digit('cross', noise=True)} % and "
+        f"{digit('joint')} %, at {digit.mfd()}.",
+        f"({one.direction('image', 'label')} against "
+        f"{plus.direction('image', 'label')} %) and has "
+        f"{one('cross', noise=True)} % in the mean of both directions",
+        f"but {one('joint')} % from both, at twice the MFD ({one.mfd()})",
+        f"has {shared('cross', noise=True)} % across and {shared('joint')} % from "
+        f"both, at an MFD of {shared.mfd()}.",
+        f"{blurred('cross')} % across instead of {whole('cross')}.",
+        f"({free('cross')} without) and images from labels of lower MFD "
+        f"({whole.mfd()}, without {free.mfd()})",
+        f"(MFD {whole.mfd('image')}, without {free.mfd('image')})",
+        f"with samples {sampled('cross')};",
+        f"level ({whole('cross', 'accuracy_means')} and "
+        f"{sampled('cross', 'accuracy_means')})",
+        f"ahead ({whole('joint', 'accuracy_means')} and "
+        f"{sampled('joint', 'accuracy_means')})",
+        f"{plus.coherence} against {Row('nexus_2').coherence} % on FashionMNIST, "
+        f"{digit.coherence} against {nexus.coherence} % on MNIST",
+    ]
+
+
+def quotes_of_the_dropout_rate() -> list[str]:
+    """What it says of Fig. A.21."""
+    rows = {rho: Row(f"rho{rho:g}", "mnist", "fig_a21") for rho in RHOS}
+    below = [row("joint") for rho, row in rows.items() if rho < 1]
+    return [
+        f"infers nothing from an image ({rows[0].direction('image', 'label')} %)",
+        f"from {rows[0.05]('cross')} % at 0.05 to {rows[0.8]('cross')} % at 0.8",
+        f"from {rows[0.1].mfd()} at 0.1 to {rows[0.8].mfd()} at 0.8",
+        f"{min(below)} to {max(below)} % below 1 and {rows[1]('joint')} % at 1",
+    ]
+
+
+RHOS = (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
+
+
+def table3(row: str, count: int, target: str, measure: str = "accuracy") -> str:
+    """A mean of Table 3 as it is quoted."""
+    (group,) = [each for each in records("table3") if each["row"] == row]
+    (found,) = [
+        each[measure]
+        for each in group["given"]
+        if (each["given_count"], each["target"]) == (count, target)
+    ]
+    return shown(found, measure)
+
+
+def quotes_of_table_3() -> list[str]:
+    """What it says of four modalities."""
+    label, heard = (
+        [table3(row, 1, target) for row in ("mmvae_2", "nexus_2")]
+        for target in ("label", "sound")
+    )
+    three = [table3(row, 3, "sound") for row in ("nexus_2", "mmvae_2")]
+    mfds = [table3(row, 1, "image", "mfd_class") for row in ("mvae_2", "nexus_2")]
+    return [
+        f"for labels {label[0]} against {label[1]} %)",
+        f"({heard[0]} against {heard[1]} %)",
+        f"(labels {table3('nexus_2', 3, 'label')} %, sounds {three[0]} against "
+        f"{three[1]} %). From",
+        f"({mfds[0]} against {mfds[1]})",
+    ]
+
+
+@pytest.mark.parametrize(
+    "quotes",
+    [
+        quotes_of_table_2,
+        quotes_of_the_better_preset,
+        quotes_of_the_dropout_rate,
+        quotes_of_table_3,
+    ],
+)
+def test_the_page_of_results_quotes_the_tables(quotes: Callable[[], list[str]]) -> None:
+    said = text_of(RESULTS / "README.md")
+    assert [quote for quote in quotes() if quote not in said] == []
+
+
+def test_the_readme_quotes_the_better_preset() -> None:
+    better, paper, rival = (Row(name) for name in ("nexus_plus", "nexus_2", "mmvae_1"))
+    said = text_of(RESULTS.parent / "README.md")
+    assert f"in {better('cross')} % instead of {paper('cross')} %" in said
+    assert f"{better.mfd()} instead of {paper.mfd()}" in said
+    assert (
+        f"MMVAE in {rival('cross')} %, with prototypes for images, {rival.mfd()}"
+        in said
+    )
