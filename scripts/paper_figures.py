@@ -17,26 +17,37 @@ MARKERS = "o^s*Dvp"
 
 def plot_table2(groups: Sequence[Group], experiment: str = "table2") -> bytes:
     """Cross and joint accuracy against MFD, a point a model, ours and the paper's."""
-    figure, grid = _grid(len(by_dataset(groups)), 2, (11, 4.2))
+    figure, grid = _grid(len(by_dataset(groups)), 2, (13, 4.2))
+    looks = _looks(groups)
     for axes, (dataset, mine) in zip(grid, by_dataset(groups).items(), strict=True):
         paper = published(experiment).get(dataset, {})
         for ax, kind in zip(axes, ("cross", "joint"), strict=True):
-            for k, group in enumerate(mine):
-                _point(ax, k, group, kind)
+            for group in mine:
+                _point(ax, looks[group.row], group, kind)
                 theirs = paper.get(group.row)
                 if theirs and theirs.get(kind):
-                    ax.plot(theirs["mfd"][0], theirs[kind][0], "x", color=f"C{k % 10}")
+                    color = looks[group.row]["color"]
+                    ax.plot(theirs["mfd"][0], theirs[kind][0], "x", color=color)
             ax.set(
                 xlabel="MFD of images from labels (class)",
                 ylabel=f"{kind} accuracy, %",
-                title=f"{dataset}; crosses: the paper" if paper else dataset,
+                title=f"{dataset}; x: the paper, by its judges" if paper else dataset,
             )
             ax.grid(alpha=0.3)
-        axes[1].legend(fontsize=8)
+        axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 
-def _point(ax: Any, k: int, group: Group, kind: str) -> None:
+def _looks(groups: Sequence[Group]) -> dict[str, dict[str, str]]:
+    """Marker and colour of each row, the same for all datasets."""
+    rows = dict.fromkeys(group.row for group in groups)
+    return {
+        row: {"marker": MARKERS[k // 10], "color": f"C{k % 10}"}
+        for k, row in enumerate(rows)
+    }
+
+
+def _point(ax: Any, look: dict[str, str], group: Group, kind: str) -> None:
     accuracy, mfd = group.spread(kind, "accuracy"), group.spread("cross", "mfd_class")
     if accuracy is None or mfd is None:
         return
@@ -45,8 +56,7 @@ def _point(ax: Any, k: int, group: Group, kind: str) -> None:
         100 * accuracy.mean,
         100 * (accuracy.over_seeds or 0),
         mfd.over_seeds or 0,
-        marker=MARKERS[k // 10],
-        color=f"C{k % 10}",
+        **look,
         label=title(group.row),
         linestyle="",
     )
@@ -59,18 +69,18 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
     from a Gaussian a class; star: real images.
     """
     datasets = by_dataset(groups)
-    figure, (axes,) = _grid(1, len(datasets), (6.5 * len(datasets), 5.5))
+    figure, (axes,) = _grid(1, len(datasets), (8.5 * len(datasets), 5.5))
+    looks = _looks(groups)
     for ax, (dataset, mine) in zip(axes, datasets.items(), strict=True):
         ceilings: dict[str, tuple[float, float]] = {}
-        for k, group in enumerate(mine):
+        for group in mine:
             points = group.frontier()
             line = [at for what, at in points.items() if what not in CEILINGS]
             if line:
                 ax.plot(
                     [mfd for _, mfd in line],
                     [100 * accuracy for accuracy, _ in line],
-                    marker=MARKERS[k // 10],
-                    color=f"C{k % 10}",
+                    **looks[group.row],
                     label=title(group.row),
                     linewidth=1,
                 )
@@ -80,7 +90,7 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
             ax.plot(mfd, 100 * accuracy, CEILINGS[what], color="black", label=what)
         ax.set(xlabel="class MFD", ylabel="accuracy, %", title=dataset, xscale="log")
         ax.grid(alpha=0.3, which="both")
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 
