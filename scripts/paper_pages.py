@@ -106,8 +106,9 @@ LOST = """The paper's row of MMVAE on FashionMNIST is lost in the copy at hand; 
 text says that MMVAE is above Nexus in cross-modality accuracy there, with the highest \
 MFD."""
 
-PLUS = """Rows with a + have the image bottom of the preset `nexus_plus` (KL weight \
-0.1), which all of them share, and send the bottoms' means upward, in training and \
+PLUS = """Nexus+ has rho 0.2 and alignment, where Nexus has rho 0.1. Rows with a + \
+have the image bottom of the preset `nexus_plus` (KL weight 0.1), which all of them \
+share, and send the bottoms' means upward, in training and \
 here, where others send samples: for the second alone compare accuracies with \
 posterior means, below."""
 

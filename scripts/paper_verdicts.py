@@ -33,10 +33,12 @@ def verdict_of(a: Spread, b: Spread) -> str:
 
 def likeness_of(a: Spread, b: Spread) -> str:
     """Of the claim that two accuracies are alike: within two points."""
+    clear = (more(a, b), more(b, a))
+    if None in clear:
+        return OPEN
     if abs(a.mean - b.mean) <= 0.02:
         return CONFIRMED
-    clear = (more(a, b), more(b, a))
-    return CONTRADICTED if True in clear else OPEN if None in clear else UNCLEAR
+    return CONTRADICTED if True in clear else UNCLEAR
 
 
 def every(*findings: Finding) -> Finding:
@@ -44,6 +46,12 @@ def every(*findings: Finding) -> Finding:
     verdicts = [verdict for verdict, _ in findings]
     numbers = "; ".join(numbers for _, numbers in findings if numbers)
     return min(verdicts, key=VERDICTS.index), numbers
+
+
+def either(*findings: Finding) -> Finding:
+    """The best of several findings."""
+    numbers = " or ".join(numbers for _, numbers in findings if numbers)
+    return max((verdict for verdict, _ in findings), key=VERDICTS.index), numbers
 
 
 def differ(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import index
 from typing import Literal, get_args
 
@@ -90,8 +90,8 @@ def prepare(
 
 def chosen(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """``names`` in the model's order, each once; all by default."""
-    if isinstance(names, str):
-        raise UserError(f"expected a list of modality names, e.g. [{names!r}]")
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise UserError(f"expected a list of modality names, such as [{names!r}]")
     if names is not None and not names:
         raise UserError("expected at least one modality, got none")
     for name in names or ():
@@ -112,8 +112,9 @@ def _subsets(
         )
     if not subsets:
         raise UserError('expected at least one subset, or "all"')
-    if None in subsets:
-        raise UserError("expected a list of modality names as each subset, got None")
+    for given in subsets:
+        if given is None:
+            raise UserError("expected a list of modality names as a subset, got None")
     return list(dict.fromkeys(tuple(chosen(given, known)) for given in subsets))
 
 
@@ -131,8 +132,10 @@ def _check(
             raise UserError(f"{what} must be a whole number, got {value!r}") from None
         if value < least:
             raise UserError(f"{what} must be at least {least}, got {value}")
-    if isinstance(frechet, str):
-        raise UserError(f"expected a list of kinds of MFD, e.g. [{frechet!r}]")
+    if isinstance(frechet, str) or not isinstance(frechet, Iterable):
+        raise UserError(
+            f"expected a list of kinds of MFD, such as ['class'], got {frechet!r}"
+        )
     for kind in frechet:
         choose(kind, dict.fromkeys(KINDS), "kind of MFD")
     if not len(dataset.test[dataset.modalities[0].name]):

@@ -91,9 +91,10 @@ class Imagination:
     ) -> dict[str, Tensor] | None:
         """Joint samples (rows, *shape) of the prior; None where the model has none."""
         prior = getattr(self.model, "prior", None)
-        if prior is None:
+        if not callable(prior):  # as a distribution of that name is not
             return None
-        found = tensors(prior(rows, targets=[*targets], generator=noise), "prior")
+        made = prior(rows, targets=[*targets], generator=noise)
+        found = tensors(made, targets, "prior")
         return self._checked(found, targets, {"rows": rows}, "prior")
 
     def means(self, batch: Batch, targets: Sequence[str]) -> dict[str, Tensor]:
@@ -109,7 +110,7 @@ class Imagination:
     ) -> dict[str, Tensor]:
         taken = {name: value for name, value in options.items() if self._takes[name]}
         made = self.model.generate(batch, targets=list(targets), **taken)
-        return tensors(made, "generate")
+        return tensors(made, targets, "generate")
 
     def _checked(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,19 +15,31 @@ from nexus_rl.modality import Modality
 NOT_NUMBERS = (TypeError, ValueError, RuntimeError)  # of torch.as_tensor
 
 
-def tensors(made: Any, who: str) -> dict[str, Tensor]:
-    """Data by name, from tensors or arrays. Raises ``UserError`` for other things."""
+def tensor(data: Any) -> Tensor | None:
+    """A tensor or an array of numbers as a tensor; None for other things."""
+    try:
+        array = data.copy() if isinstance(data, np.ndarray) else data  # strides
+        found = torch.as_tensor(array)
+    except NOT_NUMBERS:
+        return None
+    if found.is_complex():
+        return None
+    return found.to(torch.uint8) if found.dtype == torch.bool else found
+
+
+def tensors(made: Any, targets: Sequence[str], who: str) -> dict[str, Tensor]:
+    """The ``targets`` among data by name. Raises ``UserError`` for other things."""
     if not isinstance(made, Mapping):
         raise UserError(f"{who} must return data by name, got {type(made).__name__}")
     found = {}
-    for name, data in made.items():
-        try:
-            found[name] = torch.as_tensor(data)
-        except NOT_NUMBERS:
+    for name in [name for name in targets if name in made]:
+        data = tensor(made[name])
+        if data is None:
             raise UserError(
-                f"{who} made {name!r} a {type(data).__name__}, expected a tensor or an "
-                "array of numbers"
-            ) from None
+                f"{who} made {name!r} a {type(made[name]).__name__}, expected a tensor "
+                "or an array of numbers"
+            )
+        found[name] = data
     return found
 
 
@@ -62,10 +75,8 @@ def answers(said: Any, name: str, rows: int, classes: int) -> Tensor:
 
     Raises ``UserError`` for other things.
     """
-    try:
-        told = torch.as_tensor(said)
-    except NOT_NUMBERS:
-        told = torch.empty(0)
+    told = tensor(said)
+    told = torch.empty(0) if told is None else told
     if told.shape == (rows, classes) and told.isfinite().all():
         return told
     whole = told.shape == (rows,) and not told.is_floating_point()

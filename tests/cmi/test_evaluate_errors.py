@@ -28,7 +28,7 @@ from nexus_rl import Modality, UserError, make_model
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"subsets": [["pont"]]}, "unknown modality 'pont'. Did you mean 'point'"),
-        ({"subsets": ["point"]}, r"list of modality names, e.g. \['point'\]"),
+        ({"subsets": ["point"]}, r"list of modality names, such as \['point'\]"),
         ({"subsets": "some"}, 'subsets must be "all"'),
         ({"subsets": [[]]}, "at least one modality"),
         ({"subsets": []}, "at least one subset"),
@@ -39,7 +39,10 @@ from nexus_rl import Modality, UserError, make_model
         ({"samples": 2.5}, "samples must be a whole number, got 2.5"),
         ({"batch_size": "9"}, "batch_size must be a whole number, got '9'"),
         ({"subsets": [["class", 3]]}, "expected names of modalities, got 3"),
-        ({"subsets": [None]}, "as each subset, got None"),
+        ({"subsets": [None]}, "as a subset, got None"),
+        ({"subsets": [3]}, "expected a list of modality names"),
+        ({"targets": 3}, "expected a list of modality names"),
+        ({"frechet": None}, "list of kinds of MFD, .* got None"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -128,12 +131,23 @@ def test_arrays_are_taken_and_other_things_refused() -> None:
     arrays = Made({"point": np.zeros((400, 2)), "class": np.eye(4)[[0] * 400]})
     found = measured(arrays, samples=1, batch_size=400, frechet=())
     assert found.rows[0].accuracy < 0.5
+    turned = {"point": np.zeros((400, 2))[::-1], "class": np.eye(4)[[0] * 400] > 0}
+    more = {"said": "nothing that was asked for"}
+    again = measured(Made(turned | more), samples=1, batch_size=400, frechet=())
+    assert again.rows == found.rows
     for made, message in (
         ([torch.zeros(400, 2)], "must return data by name, got list"),
         ({"point": "nothing"}, "made 'point' a str, expected a tensor"),
+        ({"point": torch.zeros(400, 2).cfloat()}, "made 'point' a Tensor, expected"),
     ):
         with pytest.raises(UserError, match=message):
             measured(Made(made))
+
+
+def test_a_distribution_called_prior_draws_no_samples() -> None:
+    model = function()
+    model.prior = torch.distributions.Normal(0, 1)
+    assert measured(model).coherence == ()
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,9 @@ def test_concatenation_is_alike_within_two_points(
 def test_one_seed_each_tells_of_no_likeness(claims: ModuleType, tmp_path: Path) -> None:
     claim = "With two modalities concatenation (Nexus-0) does as well as the mean"
     write(tmp_path, "nexus_2", [0.80])
-    write(tmp_path, "nexus0_2", [0.30])
-    assert verdicts(claims.write_claims(tmp_path))[claim][0] == "open"
+    for other in (0.30, 0.81):
+        write(tmp_path, "nexus0_2", [other])
+        assert verdicts(claims.write_claims(tmp_path))[claim][0] == "open"
 
 
 def test_a_rival_of_one_seed_unsettles_no_verdict(
@@ -162,11 +163,25 @@ def test_a_rival_of_one_seed_unsettles_no_verdict(
     write(tmp_path, "mmvae_plus_64", [0.97, 0.97, 0.98])  # not on Nexus's bottoms
     here, numbers = verdicts(claims.write_claims(tmp_path))[FAMILIES]
     assert here == "contradicted" and "MMVAE, 1 level" in numbers
+    write(tmp_path, "mvae_2", [0.80, 0.95, 0.99])  # a noisy rival hides no clear one
+    assert verdicts(claims.write_claims(tmp_path))[FAMILIES][0] == "contradicted"
+
+
+def test_who_is_as_accurate_must_have_a_higher_mfd(
+    claims: ModuleType, tmp_path: Path
+) -> None:
+    (claim,) = [each for each in claims.CLAIMS if each.startswith("Only Nexus")]
+    write(tmp_path, "nexus_2", [0.80, 0.81, 0.82], mfd=100)
+    write(tmp_path, "mvae_1", [0.20, 0.21, 0.22], mfd=50)
+    write(tmp_path, "mmvae_1", [0.90, 0.91, 0.92], mfd=200)
+    assert verdicts(claims.write_claims(tmp_path))[claim][0] == "confirmed"
+    write(tmp_path, "mmvae_1", [0.90, 0.91, 0.92], mfd=50)
+    assert verdicts(claims.write_claims(tmp_path))[claim][0] == "contradicted"
 
 
 def test_claims_about_rho(claims: ModuleType, tmp_path: Path) -> None:
     for rho, cross, mfd, joint in (
-        (0.0, 0.5, 80, 0.9),
+        (0.0, 0.5, 70, 0.9),
         (0.05, 0.8, 80, 0.9),
         (0.1, 0.8, 85, 0.9),
         (0.2, 0.8, 90, 0.9),
@@ -182,6 +197,9 @@ def test_claims_about_rho(claims: ModuleType, tmp_path: Path) -> None:
     for claim in claims.RHO_CLAIMS:
         assert found[claim][0] == "confirmed", (claim, found[claim])
     assert {found[claim][0] for claim in claims.CLAIMS} == {"open"}
+    write(tmp_path, "rho0", [0.5, 0.51, 0.52], 300, "fig_a21", 0.9, 0.0)
+    found = verdicts(claims.write_claims(tmp_path))
+    assert found["A larger rho raises the MFD, from 0 to 0.05"][0] == "contradicted"
     flat = "Joint accuracy is flat below rho 1, and drops there"
     write(tmp_path, "rho0.4", [0.8, 0.81, 0.82], 90, "fig_a21", 0.7, 0.4)
     found = verdicts(claims.write_claims(tmp_path))
