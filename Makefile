@@ -22,7 +22,7 @@ demo-images: $(VENV)/.installed  ## train on FashionMNIST, draw what the model i
 		--out runs/demo_images --overwrite
 
 test: $(VENV)/.installed  ## the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed  ## style, formatting, types
 	$(BIN)/ruff check .
