@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal, TypeVar
@@ -196,6 +196,15 @@ def subsets(names: Sequence[T]) -> list[tuple[T, ...]]:
     """Every non-empty subset of ``names``, small ones first."""
     sizes = range(1, len(names) + 1)
     return [subset for size in sizes for subset in combinations(names, size)]
+
+
+def check_names(names: object) -> None:
+    """Raises ``UserError`` unless ``names`` is a collection of names, not one alone."""
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise UserError(f"expected a list of modality names, e.g. [{names!r}]")
+    for name in names:
+        if not isinstance(name, str):
+            raise UserError(f"expected names of modalities, got {name!r}")
 
 
 def _join(sizes: Any) -> str:

@@ -90,15 +90,14 @@ def prepare(
 
 def chosen(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """``names`` in the model's order, each once; all by default."""
-    if isinstance(names, str) or not isinstance(names, Iterable | None):
-        raise UserError(f"expected a list of modality names, such as [{names!r}]")
-    if names is not None and not names:
+    if names is None:
+        return [*known]
+    modality.check_names(names)
+    if not names:
         raise UserError("expected at least one modality, got none")
-    for name in names or ():
-        if not isinstance(name, str):
-            raise UserError(f"expected names of modalities, got {name!r}")
+    for name in names:
         choose(name, dict.fromkeys(known), "modality")
-    return [name for name in known if names is None or name in names]
+    return [name for name in known if name in names]
 
 
 def _subsets(

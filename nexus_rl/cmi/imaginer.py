@@ -102,7 +102,7 @@ class Imagination:
         if not self._takes["sample"]:
             return {}
         found = self._generate(batch, targets, sample=False)
-        found = {name: found[name][None] for name in targets if name in found}
+        found = {name: data[None] for name, data in found.items()}
         return self._checked(found, targets, {"samples": 1, "rows": _rows(batch)})
 
     def _generate(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.modality import Modality
+from nexus_rl.modality import Modality, check_names
 from nexus_rl.models.levels import Bottom
 
 
@@ -38,8 +38,7 @@ def known_names(
     table = {modality.name: modality for modality in modalities}
     if names is None:
         return tuple(table)
-    if isinstance(names, str):
-        raise UserError(f"expected a list of modality names, e.g. [{names!r}]")
+    check_names(names)
     for name in names:
         choose(name, table, "modality")
     return tuple(names)

@@ -28,7 +28,7 @@ from nexus_rl import Modality, UserError, make_model
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"subsets": [["pont"]]}, "unknown modality 'pont'. Did you mean 'point'"),
-        ({"subsets": ["point"]}, r"list of modality names, such as \['point'\]"),
+        ({"subsets": ["point"]}, r"list of modality names, e.g. \['point'\]"),
         ({"subsets": "some"}, 'subsets must be "all"'),
         ({"subsets": [[]]}, "at least one modality"),
         ({"subsets": []}, "at least one subset"),

@@ -92,6 +92,9 @@ def test_only_the_targets_are_decoded_in_the_order_asked_for() -> None:
         model.decode(z, ["imag"])
     with pytest.raises(UserError, match=r"list of modality names, e\.g\. \['image'\]"):
         model.generate(seen, targets="image")
+    for targets in (3, [3]):
+        with pytest.raises(UserError, match=r"expected .*names.*, got 3|e\.g\. \[3\]"):
+            model.generate(seen, targets=targets)  # type: ignore[arg-type]
 
 
 def test_reconstruction_uses_each_bottom_alone() -> None:

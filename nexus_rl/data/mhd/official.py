@@ -169,7 +169,7 @@ def _check(path: Path, tensors: list[Any]) -> None:
         if not right or count == 0:
             raise UserError(f"{path}: expected {name} of shape {shape}, found {found}")
         whole = name == "labels"
-        if tensor.dtype not in (WHOLE if whole else REAL) or not _plainly(tensor):
+        if tensor.dtype not in (WHOLE if whole else REAL) or not _dense(tensor):
             raise UserError(
                 f"{path}: {name} must not be {tensor.dtype}, {tensor.layout} on "
                 f"{tensor.device}"
@@ -186,7 +186,7 @@ def _check(path: Path, tensors: list[Any]) -> None:
         raise UserError(f"{path}: there is no digit {min(absent)} in it")
 
 
-def _plainly(tensor: Tensor) -> bool:
+def _dense(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and tensor.device.type == "cpu"
 
 
