@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from paper_groups import MIXTURES, Group, by_dataset, read_groups, title
+from paper_groups import (
+    MIXTURES,
+    NEWER,
+    Group,
+    by_dataset,
+    model_of,
+    read_groups,
+    title,
+)
 from paper_runs import RHOS
 from paper_verdicts import (
     CONFIRMED,
@@ -99,7 +107,7 @@ def best(rows: Rows, mfd: str) -> Finding:
     findings = [
         differ(rows, "nexus_2", row)
         for row in rows
-        if row.split("_")[0] in ("mvae", "mmvae", *NEWER)
+        if model_of(row) in ("mvae", "mmvae", *NEWER, "vae")
         and "plus" not in row
         and (found := spread(rows, row, "cross", "accuracy")) is not None
         and found.over_seeds is not None
@@ -119,8 +127,6 @@ def only(rows: Rows, mfd: str) -> Finding:
         )
     )
 
-
-NEWER = ("mopoe", "mvtcae", "mmjsd", "jmvae", "avae", "vae")
 
 CLAIMS: dict[str, Test] = {
     "Only Nexus is accurate at a low MFD: MVAE and MMVAE (single level) are each less "
@@ -244,7 +250,7 @@ def lowest(rows: Rows, mfd: str) -> Finding:
     sides = [
         (row, count)
         for row in rivals
-        for count in ((1,) if row.partition("_")[0] in MIXTURES else (1, 3))
+        for count in ((1,) if model_of(row) in MIXTURES else (1, 3))
         if row != "nexus_2"
     ]
     findings = []

@@ -17,6 +17,7 @@ from nexus_rl.files import read_json
 PUBLISHED = Path(__file__).parents[1] / "results" / "published.json"
 COLUMNS = ("single", "joint", "cross")
 MIXTURES = {"mmvae", "mmjsd", "avae"}  # of several given modalities they see one
+NEWER = ("mopoe", "mvtcae", "mmjsd", "jmvae", "avae")  # than the paper's rivals
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ def rho_of(group: Group) -> float:
     """With which probability modalities were dropped."""
     rho: float = group.runs[0]["model"]["rho"]
     return rho
+
+
+def model_of(row: str) -> str:
+    """The model of mvae_2 is mvae."""
+    return row.partition("_")[0]
 
 
 def title(row: str) -> str:

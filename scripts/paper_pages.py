@@ -28,8 +28,10 @@ from paper_four import table3
 from paper_groups import (
     COLUMNS,
     MIXTURES,
+    NEWER,
     Group,
     by_dataset,
+    model_of,
     published,
     read_groups,
     rho_of,
@@ -112,7 +114,7 @@ share, and send the bottoms' means upward, in training and \
 here, where others send samples: for the second alone compare accuracies with \
 posterior means, below."""
 
-NEWER = """MoPoE, MVTCAE, mmJSD, JMVAE and AVAE are their objectives and fusions on \
+OURS = """MoPoE, MVTCAE, mmJSD, JMVAE and AVAE are their objectives and fusions on \
 the two-level core, not the networks of their papers. The weights are ours, and were \
 not tuned: 0.9 for MVTCAE's total correlation, 0.1 for JMVAE's divergence, 1 for \
 AVAE's."""
@@ -204,10 +206,10 @@ def _accuracies(
 def _remarks(dataset: str, groups: Sequence[Group]) -> list[str]:
     """What is to be known of some of the rows."""
     rows = [group.row for group in groups]
-    names = {row.partition("_")[0] for row in rows}
+    names = {model_of(row) for row in rows}
     said = [MIXTURE] if names & MIXTURES else []
-    said += [PLUS] if any("plus" in group.row for group in groups) else []
-    said += [NEWER] if names & {"mopoe", "mvtcae", "mmjsd", "jmvae", "avae"} else []
+    said += [PLUS] if any("plus" in row for row in rows) else []
+    said += [OURS] if names & {*NEWER} else []
     said += [LOST] if dataset == "fashion_mnist" and "mmvae_1" in rows else []
     return [line for text in said for line in ("", text)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
     return args, make(args)
 
 
+@cache  # every job of a process asks for it
 def dataset_of(args: Args) -> Dataset:
     """The dataset as the experiment sees it."""
     from nexus_rl.data import load_dataset
