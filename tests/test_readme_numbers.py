@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from quoting import RESULTS, missing
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = {"all sensors": "everything", "random dropout": "bernoulli"}
@@ -23,11 +24,6 @@ def tables(path: Path, head: str) -> list[dict[str, str]]:
         [c.strip() for c in line.strip("|").split("|")] for line in table
     )
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def page_of_results() -> str:
-    """All of it in one line."""
-    return " ".join((ROOT / "results" / "README.md").read_text().split())
 
 
 def test_scores_of_agents() -> None:
@@ -181,5 +177,4 @@ def quotes_of_speed() -> list[str]:
     ],
 )
 def test_the_page_of_results_quotes_agents(quotes: Callable[[], list[str]]) -> None:
-    said = page_of_results()
-    assert [quote for quote in quotes() if quote not in said] == []
+    assert missing(quotes(), RESULTS / "README.md") == []
