@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import socket
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from script_runs import STAGED, TINY, load_script, pretrain
+from agents_world import Agents
+from script_runs import SCRIPTS, STAGED, TINY, load_script, pretrain
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +51,15 @@ def options(staged: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def pretrain_args() -> ModuleType:
     return load_script("pretrain_args.py")
+
+
+@pytest.fixture
+def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agents:
+    """Results of random actions and an oracle, to which others are written."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    names = ("rows", "scores", "claims")
+    modules = {name: importlib.import_module(f"agent_{name}") for name in names}
+    return Agents(tmp_path, modules)
 
 
 @pytest.fixture
