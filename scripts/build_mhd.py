@@ -60,7 +60,7 @@ class Args:
     overwrite: bool = False
     """Replace the dataset that --out holds; interrupted, the same call goes on."""
     threads: int = 1
-    """CPU threads; the last bits of the result depend on it."""
+    """CPU threads."""
 
 
 def main() -> None:

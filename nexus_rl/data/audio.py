@@ -37,7 +37,8 @@ def log_mel(
     From ``(..., samples)``, floats in [-1, 1] at ``sample_rate`` Hz, to
     ``(..., 1 + sample_rate // hop, bands)`` float32 on the same device: time, then mel
     band. The defaults give ``(..., 32, 128)``. Shorter clips are padded with zeros at
-    the end, longer ones truncated, to one second.
+    the end, longer ones truncated, to one second. Computed in float64 where the samples
+    are, otherwise in float32.
 
     Raises ``UserError`` unless ``waveform`` is floating point and not empty.
     """
@@ -54,14 +55,15 @@ def log_mel(
         n_mels=bands,
         norm="slaney",
         mel_scale="slaney",
-    ).to(waveform.device)
-    second = waveform[..., :sample_rate].float()
+    )
+    second = waveform[..., :sample_rate]
+    second = second.to(torch.promote_types(second.dtype, torch.float32))
     second = F.pad(second, (0, sample_rate - second.shape[-1]))
-    power: Tensor = mel(second)  # (..., bands, frames)
+    power: Tensor = mel.to(second)(second)  # (..., bands, frames)
     loudest = power.amax(dim=(-2, -1), keepdim=True).clamp_min(SILENCE)
     ratio = (power / loudest).clamp_min(torch.finfo(power.dtype).tiny)
     scaled = (1 + 10 * torch.log10(ratio) / floor_db).clamp(0, 1)
-    return scaled.transpose(-2, -1)
+    return scaled.transpose(-2, -1).float()
 
 
 def waveform(

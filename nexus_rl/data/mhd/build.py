@@ -1,8 +1,8 @@
 """Building MHD from pen strokes and spoken digits, step by step.
 
 Every file appears whole, so a killed build goes on where it was: the same call does
-only what is missing. Same sources, options and versions give the same arrays, with the
-same number of threads.
+only what is missing. Same sources, options and versions give the same arrays, also
+where other processors or numbers of threads round otherwise: what is kept is coarser.
 """
 
 from __future__ import annotations

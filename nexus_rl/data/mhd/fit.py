@@ -25,6 +25,7 @@ PRECISION = 0.01  # standard deviation of a coordinate
 PRIOR = (0.2, 0.05, 0.3, 0.3, 0.5, 1.0)
 GUESSED_RESPONSE = 0.3
 STEP = 1e-5  # of numerical derivatives
+DECIMALS = 4  # of parameters: fewer than machines may disagree on
 FAINT = 1 / 12  # of the greatest speed: a peak below is none
 
 
@@ -46,16 +47,18 @@ def fit(trajectories: Tensor, progress: bool = False) -> tuple[Strokes, Tensor]:
             for size in sorted({len(cuts[k]) for k in poor}):
                 rows = torch.tensor([k for k in poor if len(cuts[k]) == size])
                 chosen = [cuts[k] for k in rows.tolist()]
-                fitted, error = _fit(trajectories[rows], chosen)
+                tried, error = _fit(trajectories[rows], chosen)
                 better = error < errors[rows]
                 errors[rows[better]] = error[better]
-                found[rows[better], : size - 1] = fitted[better]
+                found[rows[better], : size - 1] = tried[better]
             still = [k for k in poor if errors[k] > TOLERANCE and len(cuts[k]) <= MOST]
             bar.update(len(poor) - len(still))
             poor = still
             for k in poor:
                 cuts[k] = _divide(trajectories[k], cuts[k])
-    return Strokes(trajectories[:, 0], found), errors
+    fitted = Strokes(trajectories[:, 0], found.round(decimals=DECIMALS))
+    missed = fitted.points(trajectories.shape[1]) - trajectories
+    return fitted, missed.square().sum(-1).mean(-1).sqrt()
 
 
 def slow_points(trajectory: Tensor) -> list[int]:

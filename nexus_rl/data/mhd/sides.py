@@ -15,7 +15,9 @@ def sides(folder: Folder) -> dict[str, Any]:
 
     "train" and "test" have the numbers of distinct exemplars, writers, recordings and
     speakers; "known" the shares of test rows whose exemplar, and so on, some training
-    row has too. Empty where these are not known, as in the authors' files.
+    row has too; "largest" the shares of the one that most test rows are of; "fewest"
+    how many there are of the digit that has fewest, in the test part. Empty where these
+    are not known, as in the authors' files.
     """
     if not folder.has(*(f"{part}_exemplar" for part in PARTS)):
         return {}
@@ -38,7 +40,16 @@ def sides(folder: Folder) -> dict[str, Any]:
         name: round(float(np.isin(each, found["train"][name]).mean()), 4)
         for name, each in found["test"].items()
     }
-    return {**counts, "known": known}
+    labels = folder.read("test_label")
+    largest = {
+        name: round(float(np.unique(each, return_counts=True)[1].max() / len(each)), 4)
+        for name, each in found["test"].items()
+    }
+    fewest = {
+        name: min(len(np.unique(each[labels == digit])) for digit in np.unique(labels))
+        for name, each in found["test"].items()
+    }
+    return {**counts, "known": known, "largest": largest, "fewest": fewest}
 
 
 def _column(folder: Folder, name: str, *columns: str) -> Array:

@@ -29,6 +29,13 @@ WORDS = (
     *("five", "six", "seven", "eight", "nine"),
 )
 CHUNK = 256  # clips
+# Torchaudio's for librosa's "kaiser_best": clips of 8 kHz stay silent above 4 kHz.
+FILTER: dict[str, Any] = {
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "resampling_method": "sinc_interp_kaiser",
+    "beta": 14.769656459379492,
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,13 @@ def spectrograms(
 
 
 def _one_second(clip: Recording) -> Tensor:
+    """In float64, so that machines agree on the spectrogram's 8 bits."""
     samples, rate = clip.read()
-    samples = samples[: 2 * rate]  # more than is heard, for the filter at the end
-    heard = (samples if rate == RATE else resample(samples, rate, RATE))[:RATE]
+    # More than is heard, for the filter at the end.
+    heard = samples[: 2 * rate].double()
+    if rate != RATE:
+        heard = resample(heard, rate, RATE, **FILTER)
+    heard = heard[:RATE]
     return torch.nn.functional.pad(heard, (0, RATE - len(heard)))
 
 
@@ -164,8 +175,10 @@ def _archived(arrays: dict[str, NDArray[Any]], k: int) -> Recording:
     speaker = str(arrays["speaker_names"][int(arrays["speakers"][k])])
     first, end = arrays["offsets"][k : k + 2].tolist()
     samples, rate = arrays["audio"][first:end], int(arrays["sample_rate"])
-    if samples.dtype != np.int16 or not 0 < len(samples) == end - first or digit > 9:
-        raise ValueError(f"recording {k} is not as its offsets and label say")
+    if samples.dtype != np.int16 or not 0 < len(samples) == end - first:
+        raise ValueError(f"recording {k} is not as its offsets say")
+    if rate < 1 or not 0 <= digit <= 9:
+        raise ValueError(f"recording {k} is of digit {digit}, at {rate} Hz")
 
     def read() -> tuple[Tensor, int]:
         return torch.from_numpy(samples.astype(np.float32) / 32768), rate
