@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import hypot
 
 from paper_groups import Group, title
@@ -15,6 +15,7 @@ OPEN, CONFIRMED = "open", "confirmed"
 VERDICTS = (CONTRADICTED, UNCLEAR, OPEN, CONFIRMED)
 Rows = Mapping[str, Group]
 Finding = tuple[str, str]  # verdict, numbers
+Verdict = Callable[[Spread, Spread], str]
 
 
 def more(a: Spread, b: Spread) -> bool | None:
@@ -31,14 +32,19 @@ def verdict_of(a: Spread, b: Spread) -> str:
     return CONFIRMED if more(a, b) else CONTRADICTED if more(b, a) else UNCLEAR
 
 
-def likeness_of(a: Spread, b: Spread) -> str:
-    """Of the claim that two accuracies are alike: within two points."""
-    clear = (more(a, b), more(b, a))
-    if None in clear:
+def no_less(a: Spread, b: Spread, margin: float) -> str:
+    """Of the claim that ``a`` is not below ``b`` by more than ``margin``."""
+    if a.over_seeds is None or b.over_seeds is None:
         return OPEN
-    if abs(a.mean - b.mean) <= 0.02:
+    gap, noise = a.mean - b.mean, 2 * hypot(a.over_seeds, b.over_seeds)
+    if gap + margin >= noise:
         return CONFIRMED
-    return CONTRADICTED if True in clear else UNCLEAR
+    return CONTRADICTED if gap < -max(margin, noise) else UNCLEAR
+
+
+def likeness_of(a: Spread, b: Spread, margin: float) -> str:
+    """Of the claim that two accuracies are within ``margin`` of each other."""
+    return every((no_less(a, b, margin), ""), (no_less(b, a, margin), ""))[0]
 
 
 def every(*findings: Finding) -> Finding:
@@ -65,15 +71,17 @@ def differ(
     return verdict_of(a, b), numbers
 
 
-def alike(rows: Rows, one: str, other: str, kinds: Sequence[str]) -> Finding:
-    """The claim that two rows are as accurate."""
+def compare(
+    rows: Rows, one: str, other: str, kinds: Sequence[str], verdict: Verdict
+) -> Finding:
+    """A claim about the accuracies of two rows."""
     findings = []
     for kind in kinds:
         a, b = (spread(rows, row, kind, "accuracy") for row in (one, other))
         if a is None or b is None:
             return OPEN, ""
         numbers = f"{kind} {shown(a, 'accuracy')} and {shown(b, 'accuracy')}"
-        findings.append((likeness_of(a, b), numbers))
+        findings.append((verdict(a, b), numbers))
     return every(*findings)
 
 
