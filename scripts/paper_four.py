@@ -7,6 +7,7 @@ from typing import Any
 
 from paper_cells import WARMUP, directions, judged, number, percent, quoted
 from paper_groups import Group, by_dataset, published, title
+from paper_remarks import heading, origin, remarks
 
 from nexus_rl.cmi.report import Row
 
@@ -32,7 +33,8 @@ def table3(groups: Sequence[Group]) -> str:
     lines = ["# Table 3: cross-modality inference, four modalities", "", HOW]
     for dataset, mine in by_dataset(groups).items():
         paper = published("table3").get(dataset, {})
-        lines += ["", f"## {dataset}", "", _data(mine), "", *_averages(mine, paper)]
+        lines += ["", heading(dataset), *origin(mine)]
+        lines += ["", *_averages(mine, paper), *remarks(dataset, mine, paper)]
         lines += ["", "Accuracy sampled / with posterior means; MFD class / pooled."]
         for target in targets_of(mine):
             lines += ["", *directions(mine, target)]
@@ -70,57 +72,6 @@ def _averages(groups: Sequence[Group], paper: dict[str, Any]) -> list[str]:
                 ]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines[1:]
-
-
-def _data(groups: Sequence[Group]) -> str:
-    """What the dataset was made of, as its index says."""
-    report = groups[0].reports[0]
-    data = groups[0].runs[0].get("data", {})
-    said = [f"{report.settings['items']:,} test items."]
-    if strokes := data.get("strokes"):
-        said.append(
-            f"Images and trajectories are variations of {strokes['exemplars']:,} "
-            f"handwritten digits of {strokes['writers']} writers."
-        )
-    if fit := data.get("fit"):
-        said.append(
-            "The model that varies them misses their points by "
-            f"{fit['mean_error']:.4f} on average, in the worst digit by "
-            f"{fit['max_error']:.4f}, where 1 is a digit's greatest coordinate."
-        )
-    sounds = [
-        f"{each['recordings']:,} recordings of {each['speakers']} speakers ({name})"
-        for name, each in data.get("sounds", {}).items()
-    ]
-    if sounds:
-        said.append(f"Sounds: {' and '.join(sounds)}.")
-    for name, count in report.judges.get("distinct", {}).items():
-        said.append(
-            f"The training part holds {count:,} distinct rows of {name}, each paired "
-            "many times; judges learn each once."
-        )
-    if options := data.get("options"):
-        said.append(f"Split: {options['split']}.")
-    return " ".join([*said, *_sides(data.get("sides"))])
-
-
-def _sides(sides: dict[str, Any] | None) -> list[str]:
-    """Of whom the test rows are, and whether training knows them."""
-    if not sides:
-        return []
-    test, known = sides["test"], sides["known"]
-    return [
-        f"The test rows show variations of {test['exemplars']:,} handwritten digits of "
-        f"{test['writers']} writers, and {test['recordings']:,} recordings of "
-        f"{test['speakers']} speakers; other variations of the same handwritten digit "
-        f"are in training for {100 * known['exemplars']:.0f} % of them, the writer for "
-        f"{100 * known['writers']:.0f} %, the same recording for "
-        f"{100 * known['recordings']:.0f} %, the speaker for "
-        f"{100 * known['speakers']:.0f} %. With so few recordings, some "
-        f"{test['recordings'] // 10} a digit, accuracies from sounds are uncertain by "
-        "a point or two, and the class MFD of sounds compares with a covariance of "
-        "lower rank than it has features: look at the pooled one, too."
-    ]
 
 
 def _ceilings(groups: Sequence[Group]) -> list[str]:

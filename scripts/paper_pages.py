@@ -27,16 +27,14 @@ from paper_figures import (
 from paper_four import table3
 from paper_groups import (
     COLUMNS,
-    MIXTURES,
-    NEWER,
     Group,
     by_dataset,
-    model_of,
     published,
     read_groups,
     rho_of,
     title,
 )
+from paper_remarks import heading, origin, remarks
 
 from nexus_rl.cmi.spread import Spread, over_seeds
 from nexus_rl.files import write_atomic, write_json
@@ -58,7 +56,7 @@ def write_pages(experiment: str, out: Path) -> list[Path]:
 def summary(groups: Sequence[Group], by_given: bool = False) -> list[dict[str, Any]]:
     """The figures of the page: every group, spread and direction.
 
-    With ``by_given`` also by the number of given modalities, and the data's origin.
+    With ``by_given`` also by the number of given modalities.
     """
     rows = []
     for group in groups:
@@ -79,7 +77,8 @@ def summary(groups: Sequence[Group], by_given: bool = False) -> list[dict[str, A
         if by_given:
             found = over_seeds(group.reports, ("target", "given_count"))
             rows[-1]["given"] = [_plain(each) for each in found]
-            rows[-1]["data"] = group.runs[0].get("data", {})
+        if data := group.runs[0].get("data"):
+            rows[-1]["data"] = data
     return rows
 
 
@@ -92,34 +91,12 @@ spread (population deviation of all directions and seeds), deviation over seeds.
 MFD: class-specific autoencoders (Eq. 20), image from label; lower is better. \
 *Coherence*: how often image and label of a joint sample of the prior agree, in %. In \
 italics what the paper reports for 100 epochs of one stage, measured with its own \
-classifiers and autoencoders; how its MFDs spread over a single direction it does not \
-say. With two levels a seed's bottoms are trained first and \
-shared by all models, whose top levels follow them epoch by epoch, as if both were \
+classifiers and autoencoders (and, of MHD, its own data); how its MFDs spread over a \
+single direction it does not say. With two levels a seed's bottoms are trained first \
+and shared by all models, whose top levels follow them epoch by epoch, as if both were \
 trained at once; models of one level are trained end to end. *Latent*: dimensions of \
 the top latent. """
 HOW += WARMUP
-
-MIXTURE = """Of several given modalities MMVAE, mmJSD and AVAE see one, drawn at \
-random: what they infer from both is the mean of what they infer from each, and has no \
-other meaning. The paper leaves it blank. Their posterior mean of both is the middle \
-of two means, which may belong to neither."""
-
-LOST = """The paper's row of MMVAE on FashionMNIST is lost in the copy at hand; its \
-text says that MMVAE is above Nexus in cross-modality accuracy there, with the highest \
-MFD."""
-
-PLUS = """Nexus+ has rho 0.2 and alignment, where Nexus has rho 0.1. Rows with a + \
-have the image bottom of the preset `nexus_plus` (KL weight 0.1), which all of them \
-share, and send the bottoms' means upward, in training and \
-here, where others send samples: for the second alone compare accuracies with \
-posterior means, below."""
-
-OURS = """MoPoE, MVTCAE, mmJSD, JMVAE and AVAE are their objectives and fusions on \
-the two-level core, not the networks of their papers. The weights are ours, and were \
-not tuned: 0.9 for MVTCAE's total correlation, 0.1 for JMVAE's divergence, 1 for \
-AVAE's."""
-
-UNCLEAR = "†: printed without decimal points in the copy of the paper at hand."
 
 FRONTIER = """Images from labels: accuracy / class MFD of the top decoder's mean, and \
 with 0.5 and 1 times its calibrated noise added; one sample an item. The bottoms' own \
@@ -130,7 +107,7 @@ Gaussian fitted to the codes of each class is what can be had without a top leve
 
 def table1(groups: Sequence[Group]) -> str:
     """Tables 1a and 1b, ours beside the paper's."""
-    lines = ["# Table 1: hierarchy, image and label of MHD", "", HOW, "", UNCLEAR]
+    lines = ["# Table 1: hierarchy, image and label of MHD", "", HOW]
     lines += _tables(groups, published("table1"))
     return "\n".join([*lines, "", "![Accuracy against MFD](table1.png)", ""])
 
@@ -182,7 +159,8 @@ def _accuracies(
     dataset: str, groups: Sequence[Group], paper: dict[str, Any]
 ) -> list[str]:
     lines = [
-        f"## {dataset}",
+        heading(dataset),
+        *origin(groups),
         "",
         "| model | latent | seeds | epochs | single | joint | cross | image MFD "
         "| coherence |",
@@ -200,18 +178,7 @@ def _accuracies(
             cells = [quoted(theirs.get(key), key in unclear) for key in said]
             head = f"| *{title(group.row)}, paper* | | *5* | *100* |"
             lines.append(f"{head} {' | '.join(cells)} | |")
-    return [*lines, *_remarks(dataset, groups)]
-
-
-def _remarks(dataset: str, groups: Sequence[Group]) -> list[str]:
-    """What is to be known of some of the rows."""
-    rows = [group.row for group in groups]
-    names = {model_of(row) for row in rows}
-    said = [MIXTURE] if names & MIXTURES else []
-    said += [PLUS] if any("plus" in row for row in rows) else []
-    said += [OURS] if names & {*NEWER} else []
-    said += [LOST] if dataset == "fashion_mnist" and "mmvae_1" in rows else []
-    return [line for text in said for line in ("", text)]
+    return [*lines, *remarks(dataset, groups, paper)]
 
 
 def _ceilings(groups: Sequence[Group]) -> str:

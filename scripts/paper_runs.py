@@ -28,6 +28,7 @@ LEVELS = {"1": "paper_single_level", "2": "paper", "plus": "nexus_plus"}
 FOUR_LEVELS = {"2": "paper_four"}
 TWO = ("image", "label")
 FOUR = ("table3", "samples")  # experiments with all of MHD's modalities
+OF_MHD = ("table1", *FOUR)
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,11 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
         if getattr(args, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(args, name)}")
     make = choose(args.experiment, EXPERIMENTS, "experiment")
-    usual = "mhd" if args.experiment in ("table1", *FOUR) else "fashion_mnist"
+    usual = "mhd" if args.experiment in OF_MHD else "fashion_mnist"
     args = replace(args, dataset=args.dataset or usual)
-    if args.experiment in FOUR and args.dataset != "mhd":
+    if args.experiment in OF_MHD and args.dataset != "mhd":
         raise UserError(
-            f"{args.experiment} is about the four modalities of mhd, which "
-            f"{args.dataset} has not: leave --dataset out"
+            f"{args.experiment} is about mhd, not {args.dataset}: leave --dataset out"
         )
     return args, make(args)
 

@@ -165,9 +165,19 @@ def quotes_of_the_dropout_rate() -> list[str]:
 RHOS = (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 
 
-def table3(row: str, count: int, target: str, measure: str = "accuracy") -> str:
+def table3(
+    row: str,
+    count: int,
+    target: str,
+    measure: str = "accuracy",
+    dataset: str = "mhd",
+) -> str:
     """A mean of Table 3 as it is quoted."""
-    (group,) = [each for each in records("table3") if each["row"] == row]
+    (group,) = [
+        each
+        for each in records("table3")
+        if (each["row"], each["dataset"]) == (row, dataset)
+    ]
     (found,) = [
         each[measure]
         for each in group["given"]

@@ -150,5 +150,6 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
     assert "sound_epochs must be at least 1" in told("table3", "--sound-epochs", "0")
     for row in ("mvae_1", "nexus_plus"):  # they are of two modalities
         assert f"unknown row {row!r}" in told("table3", "--rows", row)
-    assert "which tiny has not" in told("samples", "--dataset", "tiny")
+    for experiment in ("samples", "table1"):
+        assert "is about mhd, not tiny" in told(experiment, "--dataset", "tiny")
     assert not any(path.is_dir() for path in tmp_path.iterdir())
