@@ -99,6 +99,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 def measured(args: Args, names: Sequence[str]) -> Report:
     """The report of all models."""
     from nexus_rl.cmi import Judges, Report
+    from nexus_rl.cmi.imaginer import Imagination
     from nexus_rl.data import load_dataset
     from nexus_rl.models.files import load_model
     from nexus_rl.processes import resolve_device
@@ -109,6 +110,8 @@ def measured(args: Args, names: Sequence[str]) -> Report:
     dataset = load_dataset(dataset_of(args), data_dir=args.data_dir)
     if not args.transfer:
         check_same_rows(dataset, args.model)
+    for model in models:
+        Imagination(model, dataset)  # refuses one that does not fit, before any is done
     judges = Judges.of(dataset, cache=args.cache, device=device, progress=True)
     return Report.join(
         [

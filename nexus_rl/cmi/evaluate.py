@@ -83,6 +83,8 @@ def prepare(
 ) -> Measure:
     """What measures ``targets``. Raises the errors of ``evaluate_cmi``."""
     _check(dataset, samples, batch_size, seed, frechet)
+    for name in targets:
+        judges.check_judged(name)
     if "class" in frechet and not all(is_label(dataset, name) for name in targets):
         _check_classes(dataset, judges)
     return Measure(dataset, judges, samples, [*frechet], seed, batch_size)
@@ -109,8 +111,8 @@ def _subsets(
         raise UserError(
             f'subsets must be "all" or a list of lists of names, got {subsets!r}'
         )
-    if not subsets:
-        raise UserError('expected at least one subset, or "all"')
+    if not isinstance(subsets, Sequence) or not subsets:
+        raise UserError(f'expected at least one subset, or "all", got {subsets!r}')
     for given in subsets:
         if given is None:
             raise UserError("expected a list of modality names as a subset, got None")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from nexus_rl.models.files import load_model
 from nexus_rl.presets import Preset
 from nexus_rl.run_folder import RunFolder
 from nexus_rl.training import train_to_end
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,23 +140,13 @@ def train_bottoms(
     # The top level is not trained here: any two-level model has these bottoms.
     model = make_model("nexus", run_modalities(run, dataset), seed=run.seed)
 
-    def keep(record: Mapping[str, float]) -> None:
-        found = cols.bottom_posteriors(model, dataset.train)
-        content = save(
-            {
-                f"{name}.{part}": tensor.cpu().contiguous()
-                for name, pair in found.items()
-                for part, tensor in zip(PARTS, pair, strict=True)
-            }
-        )
-        write_atomic(_posteriors_path(run, folder, int(record["epoch"])), content)
-
     own = folder / "bottoms" / run.bottoms
-    if any(
-        not _posteriors_path(run, folder, int(record["epoch"])).exists()
-        for record in RunFolder(own).read_log()
-    ):
-        RunFolder(own).clear()  # killed just before it could write the posteriors
+    _complete_posteriors(run, dataset, folder, RunFolder(own))
+
+    def keep(record: Mapping[str, float]) -> None:
+        path = _posteriors_path(run, folder, int(record["epoch"]))
+        _write_posteriors(path, model, dataset)
+
     return _trained(model, dataset, config, own, progress, on_epoch=keep)
 
 
@@ -190,6 +183,40 @@ def train_model(
 
 
 PARTS = ("mean", "logvar")
+
+
+def _complete_posteriors(
+    run: Run, dataset: Dataset, folder: Path, own: RunFolder
+) -> None:
+    """Writes those of the last epoch where a run was killed just before it could.
+
+    Without others the bottoms are trained again.
+    """
+    paths = {
+        int(record["epoch"]): _posteriors_path(run, folder, int(record["epoch"]))
+        for record in own.read_log()
+    }
+    missing = [epoch for epoch, path in paths.items() if not path.exists()]
+    if not missing:
+        return
+    state = own.load_state()
+    if state and (missing, state["step"]) == ([state["epoch"] - 1], 0):
+        _write_posteriors(paths[missing[0]], load_model(own.path), dataset)
+        return
+    log.warning(
+        "posteriors of %d epochs are gone from %s: training its bottoms again",
+        *(len(missing), paths[missing[0]].parent),
+    )
+    own.clear()
+
+
+def _write_posteriors(path: Path, model: MultimodalVAE, dataset: Dataset) -> None:
+    content = {
+        f"{name}.{part}": tensor.cpu().contiguous()
+        for name, pair in cols.bottom_posteriors(model, dataset.train).items()
+        for part, tensor in zip(PARTS, pair, strict=True)
+    }
+    write_atomic(path, save(content))
 
 
 def _posterior(bottom: MultimodalVAE, dataset: Dataset, name: str) -> tuple[Any, ...]:

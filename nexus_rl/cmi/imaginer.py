@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
 
 Batch = Mapping[str, Tensor]
+log = logging.getLogger(__name__)
 
 
 class Imaginer(Protocol):
@@ -32,7 +34,8 @@ class Imaginer(Protocol):
       numbers.
 
     With ``prior(rows, targets=names, generator=...)``, joint samples (rows, *shape) of
-    the targets with nothing given, coherence is measured too.
+    the targets with nothing given, coherence is measured too; a ``prior`` that takes
+    anything else is left alone, with a warning.
     """
 
     @property
@@ -68,6 +71,7 @@ class Imagination:
             name: anything or name in parameters
             for name in ("sample", "samples", "generator")
         }
+        self._prior = _prior_of(model)
         if isinstance(model, nn.Module):
             model.eval()
 
@@ -90,10 +94,9 @@ class Imagination:
         self, rows: int, targets: Sequence[str], noise: torch.Generator
     ) -> dict[str, Tensor] | None:
         """Joint samples (rows, *shape) of the prior; None where the model has none."""
-        prior = getattr(self.model, "prior", None)
-        if not callable(prior):  # as a distribution of that name is not
+        if self._prior is None:
             return None
-        made = prior(rows, targets=[*targets], generator=noise)
+        made = self._prior(rows, targets=[*targets], generator=noise)
         found = tensors(made, targets, "prior")
         return self._checked(found, targets, {"rows": rows}, "prior")
 
@@ -121,6 +124,23 @@ class Imagination:
     ) -> dict[str, Tensor]:
         check_made(found, [self.modalities[name] for name in targets], size, who)
         return found
+
+
+def _prior_of(model: Imaginer) -> Callable[..., Any] | None:
+    """What draws joint samples, if there is such; another ``prior`` is none."""
+    prior: Callable[..., Any] | None = getattr(model, "prior", None)
+    if not callable(prior):  # as a distribution of that name is not
+        return None
+    try:
+        inspect.signature(prior).bind(1, targets=[], generator=None)
+    except (TypeError, ValueError):
+        log.warning(
+            "%s.prior does not take (rows, targets=..., generator=...): there is no "
+            "coherence",
+            type(model).__name__,
+        )
+        return None
+    return prior
 
 
 def _rows(batch: Batch) -> int:

@@ -146,6 +146,14 @@ class Judges:
             scores = self._each(x, name, classifier.scores)
         return scores if scores.dim() == 1 else scores.argmax(1)
 
+    def check_judged(self, name: str) -> None:
+        """Raises ``UserError`` for a second label, whose classes are other ones."""
+        if self.modalities[name].categorical and name not in (self.label, *self.given):
+            raise UserError(
+                f"classes are those of {self.label!r}, which {name!r} does not have: "
+                "leave it out of the targets, or give a classifier of it"
+            )
+
     def ceiling(self, name: str) -> float:
         """The classifier's accuracy on real test items, a fraction of 1."""
         if self.modalities[name].categorical and name not in self.given:
@@ -183,7 +191,8 @@ class Judges:
     def describe(self) -> dict[str, Any]:
         """Everything that decides what the judges say, for JSON.
 
-        "distinct" counts the different rows of modalities that mostly repeat them.
+        "distinct" counts the different rows of modalities that mostly repeat them;
+        "given" names classifiers of the user's, by how often they are right.
         """
         distinct = {}
         for name, modality in self.modalities.items():
@@ -192,7 +201,9 @@ class Judges:
                 distinct[name] = len(rows)
         return {
             **asdict(self.config),
-            "given": sorted(self.given),
+            "given": [
+                f"{n}: {100 * self.ceiling(n):.2f} %" for n in sorted(self.given)
+            ],
             "data": {name: self._content(name) for name in self.modalities},
             **({"distinct": distinct} if distinct else {}),
         }

@@ -15,10 +15,12 @@ from worlds import (
     WORLD,
     function,
     measured,
+    quadrant,
     rows_of,
 )
 
 from nexus_rl import Modality, UserError, make_model
+from nexus_rl.cmi import Judges, evaluate_cmi
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ from nexus_rl import Modality, UserError, make_model
         ({"batch_size": "9"}, "batch_size must be a whole number, got '9'"),
         ({"subsets": [["class", 3]]}, "expected names of modalities, got 3"),
         ({"subsets": [None]}, "as a subset, got None"),
+        ({"subsets": 5}, 'at least one subset, or "all", got 5'),
         ({"subsets": [3]}, "expected a list of modality names"),
         ({"targets": 3}, "expected a list of modality names"),
         ({"frechet": None}, "list of kinds of MFD, .* got None"),
@@ -148,6 +151,31 @@ def test_a_distribution_called_prior_draws_no_samples() -> None:
     model = function()
     model.prior = torch.distributions.Normal(0, 1)
     assert measured(model).coherence == ()
+
+
+def test_a_prior_that_takes_something_else_is_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = function()
+    model.prior = lambda batch: batch
+    assert measured(model).coherence == ()
+    assert "prior does not take (rows, targets=..., generator=...)" in caplog.text
+
+
+def test_a_second_label_needs_a_classifier_of_its_own() -> None:
+    colour = Modality("colour", (3,), "categorical")
+    data = {
+        part: {**rows, "colour": torch.arange(len(rows["class"])) % 3}
+        for part, rows in (("train", WORLD.train), ("test", WORLD.test))
+    }
+    two = replace(WORLD, modalities=(*WORLD.modalities, colour), **data)
+    judges = Judges.of(two, classifiers={"point": quadrant})
+    options = {"frechet": (), "samples": 1, "judges": judges}
+    model = make_model("nexus", two.modalities, levels=1)
+    with pytest.raises(UserError, match="those of 'class', which 'colour' does not"):
+        evaluate_cmi(model, two, [["point"]], **options)
+    rest = evaluate_cmi(model, two, [["point"]], targets=["point", "class"], **options)
+    assert {row.target for row in rest.rows} == {"point", "class"}
 
 
 @pytest.mark.parametrize(

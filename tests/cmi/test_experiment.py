@@ -78,15 +78,24 @@ def test_a_top_level_follows_its_bottoms(tmp_path: Path) -> None:
 
 
 def test_posteriors_that_a_killed_run_did_not_keep_are_made_again(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Those of the last epoch without training; others by training again."""
     run = a_run()
     train_bottoms(run, WORLD, tmp_path, "cpu", False)
-    kept = tmp_path / "posteriors" / run.bottoms / "epoch_001.safetensors"
-    content = kept.read_bytes()
-    kept.unlink()
+    paths = sorted((tmp_path / "posteriors" / run.bottoms).iterdir())
+    contents = [path.read_bytes() for path in paths]
+    state = tmp_path / "bottoms" / run.bottoms / "training.pt"
+    before = state.stat().st_mtime_ns
+    paths[-1].unlink()
     train_bottoms(run, WORLD, tmp_path, "cpu", False)
-    assert kept.read_bytes() == content
+    assert [path.read_bytes() for path in paths] == contents
+    assert state.stat().st_mtime_ns == before and not caplog.records
+    paths[0].unlink()
+    train_bottoms(run, WORLD, tmp_path, "cpu", False)
+    assert [path.read_bytes() for path in paths] == contents
+    assert state.stat().st_mtime_ns > before
+    assert "training its bottoms again" in caplog.text
 
 
 def test_models_of_a_seed_share_their_bottoms(tmp_path: Path) -> None:

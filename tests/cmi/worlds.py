@@ -59,6 +59,7 @@ class Truth(Judges):
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset, self.label, self.classes = dataset, "class", 4
+        self.modalities, self.given = {m.name: m for m in dataset.modalities}, {}
 
     def classify(self, name: str, x: Tensor) -> Tensor:
         if name == self.label:

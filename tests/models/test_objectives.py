@@ -24,7 +24,8 @@ from nexus_rl.models.subset_objectives import (
 )
 
 SETS = ((IMAGE, LABEL), (IMAGE, VECTOR, LABEL), FOUR)
-NOISE, BETA, WARMUP, ALPHA = 0.4, 0.7, 0.3, 0.6
+# A large beta, or divergences would be lost in the tolerance of the likelihoods.
+NOISE, BETA, WARMUP, ALPHA = 0.4, 70.0, 0.3, 0.6
 PRIOR = Normal(0.0, 1.0)
 
 
