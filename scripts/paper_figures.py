@@ -65,14 +65,14 @@ def _point(ax: Any, look: dict[str, str], group: Group, kind: str) -> None:
 def plot_frontier(groups: Sequence[Group]) -> bytes:
     """Accuracy against MFD of images from labels, a line of more noise a model.
 
-    In black, of the bottoms that all two-level models share: reconstructions, and codes
-    from a Gaussian a class; star: real images.
+    In black, of the bottoms that two-level models share: reconstructions, and codes
+    from a Gaussian a class; hollow, the same of models with a +; star: real images.
     """
     datasets = by_dataset(groups)
     figure, (axes,) = _grid(1, len(datasets), (8.5 * len(datasets), 5.5))
     looks = _looks(groups)
     for ax, (dataset, mine) in zip(axes, datasets.items(), strict=True):
-        ceilings: dict[str, tuple[float, float]] = {}
+        ceilings: dict[tuple[str, str], tuple[float, float]] = {}
         for group in mine:
             points = group.frontier()
             line = [at for what, at in points.items() if what not in CEILINGS]
@@ -84,10 +84,13 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
                     label=title(group.row),
                     linewidth=1,
                 )
-            if "_plus" not in group.row:  # they have bottoms of their own
-                ceilings |= {w: at for w, at in points.items() if w in CEILINGS}
-        for what, (accuracy, mfd) in ceilings.items():
-            ax.plot(mfd, 100 * accuracy, CEILINGS[what], color="black", label=what)
+            own = " +" if "_plus" in group.row else ""  # bottoms of their own
+            for what in CEILINGS.keys() & points.keys():
+                if not (own and what == "real"):
+                    ceilings.setdefault((what, own), points[what])
+        for (what, own), (accuracy, mfd) in sorted(ceilings.items()):
+            look = {"fillstyle": "none" if own else "full", "label": what + own}
+            ax.plot(mfd, 100 * accuracy, CEILINGS[what], color="black", **look)
         ax.set(xlabel="class MFD", ylabel="accuracy, %", title=dataset, xscale="log")
         ax.grid(alpha=0.3, which="both")
         ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

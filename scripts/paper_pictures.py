@@ -36,14 +36,18 @@ def draw_labels(models: Models, dataset: Dataset) -> Figure:
 def draw_levels(models: Models, dataset: Dataset) -> Figure:
     """Test images, and what is left of them after the bottom and after the top level.
 
-    From the image alone; models of one level have no bottom reconstruction.
+    From the image alone. Models that share a bottom stand below it; those of one level
+    have none.
     """
     data = dataset.test["image"][: 4 * EACH]
     lines = {"data": _values(dataset, data)}
+    below: dict[bytes, str] = {}
+    batch = {"image": data}
     for row, model in models.items():
-        batch = {"image": data}
-        if model.config.levels == 2 and "bottom" not in lines:
-            lines["bottom"] = model.reconstruct(batch, generator=seeded(0))["image"]
+        if model.config.levels == 2:
+            left = model.reconstruct(batch, generator=seeded(0))["image"]
+            known = below.setdefault(left.numpy().tobytes(), f"bottom of {title(row)}")
+            lines.setdefault(known, left)
         made = model.generate(batch, targets=["image"], generator=seeded(0))
         lines[title(row)] = made["image"]
     return _lines(lines)

@@ -8,7 +8,7 @@ whole line of points.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from nexus_rl.cmi.evaluate import chosen, prepare
 from nexus_rl.cmi.frechet import Moments
 from nexus_rl.cmi.imaginer import Batch, Imagination, Imaginer
 from nexus_rl.cmi.judges import Judges
-from nexus_rl.cmi.report import Point, Row
+from nexus_rl.cmi.report import Point
 from nexus_rl.cmi.tally import is_label
 from nexus_rl.data.dataset import Dataset, classes_of
 from nexus_rl.draws import Draws, seeded
@@ -61,35 +61,58 @@ def evaluate_frontier(
         dataset, device=str(imagination.device), progress=progress
     )
     measure = prepare(dataset, [target], judges, samples, ["class"], seed, batch_size)
-    label = judges.label
-    given = chosen([label] if given is None else given, known)
-    name = name or imagination.name
-
-    def row(imaginer: Imaginer, source: Sequence[str]) -> Row:
-        asked = Imagination(imaginer, dataset)
-        (found,) = measure.rows(asked, {tuple(source): [target]}, name, progress)
-        return found
-
-    first = row(model, given)
-
-    def point(kind: str, what: str, found: Row, amount: float | None = None) -> Point:
-        assert found.mfd_class is not None
-        numbers = (found.accuracy, found.mfd_class)
-        return Point(name, first.given, target, kind, what, amount, *numbers)
-
-    points = [point("imagined", "mean", first, 0.0)]
+    given = chosen([judges.label] if given is None else given, known)
+    ways = [Way("imagined", "mean", model, given, 0.0)]
     if isinstance(model, MultimodalVAE) and model.config.levels == 2:
         std = code_noise(model, dataset, given, target, seed, batch_size)
-        for amount in noise:
-            found = row(_Noisy(model, target, amount * std), given)
-            points.append(point("imagined", f"noise {amount:g}", found, amount))
-        same, others = _Bottom(model, target), _Others(model, target, dataset, label)
-        points.append(point("reconstruction", "bottom", row(same, [target])))
-        points.append(point("reconstruction", "bottom, others", row(others, [label])))
-        fitted = _ClassGaussians(model, target, dataset, label, seed, batch_size)
-        points.append(point("baseline", "class Gaussian", row(fitted, [label])))
-    real = replace(first, accuracy=first.ceiling, mfd_class=first.floor_class)
-    return (*points, point("real", "real", real))
+        ways += [
+            Way("imagined", f"noise {k:g}", _Noisy(model, target, k * std), given, k)
+            for k in noise
+        ]
+        ways += _below(model, dataset, target, judges.label, seed, batch_size)
+    name, points = name or imagination.name, []
+    for way in ways:
+        source = {tuple(way.given): [target]}
+        (row,) = measure.rows(
+            Imagination(way.imaginer, dataset), source, name, progress
+        )
+        told = (name, tuple(given), target, way.kind, way.what, way.noise)
+        points.append(Point(*told, row.accuracy, _known(row.mfd_class)))
+    real = (name, tuple(given), target, "real", "real", None)
+    return (*points, Point(*real, row.ceiling, _known(row.floor_class)))
+
+
+class Way(NamedTuple):
+    """A way to make data of the target: what does it, and from which modalities."""
+
+    kind: str
+    what: str
+    imaginer: Imaginer
+    given: Sequence[str]
+    noise: float | None = None
+
+
+def _below(
+    model: MultimodalVAE,
+    dataset: Dataset,
+    target: str,
+    label: str,
+    seed: int,
+    batch_size: int,
+) -> list[Way]:
+    """What the bottom level allows."""
+    others = _Others(model, target, dataset, label)
+    fitted = _ClassGaussians(model, target, dataset, label, seed, batch_size)
+    return [
+        Way("reconstruction", "bottom", _Bottom(model, target), [target]),
+        Way("reconstruction", "bottom, others", others, [label]),
+        Way("baseline", "class Gaussian", fitted, [label]),
+    ]
+
+
+def _known(mfd: float | None) -> float:
+    assert mfd is not None  # the class MFD was asked for
+    return mfd
 
 
 @torch.inference_mode()
