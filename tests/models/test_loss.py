@@ -18,6 +18,7 @@ from tiny import (
     batch_of,
     gradients,
     make,
+    nll,
     shared,
 )
 from torch import Tensor
@@ -34,17 +35,6 @@ SQUARED = (IMAGE, VECTOR, LABEL)  # likelihoods in which rows are independent
 def kl_of(mean: Tensor, logvar: Tensor) -> Tensor:
     q = Normal(mean, (logvar / 2).exp())
     return kl_divergence(q, Normal(0, 1)).sum(1).mean()
-
-
-def nll(output: Tensor, target: Tensor, kind: str) -> Tensor:
-    """The likelihoods of the paper, written with PyTorch's distributions."""
-    if kind == "categorical":
-        return -(output.log_softmax(1) * target).sum(1).mean()
-    error = (output - target).flatten(1)
-    if kind == "squared_error":
-        return error.square().sum(1).mean()
-    sigma = error.square().mean().sqrt()
-    return -Normal(0, sigma).log_prob(error).sum(1).mean()
 
 
 @settings(max_examples=20, deadline=None)

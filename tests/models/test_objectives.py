@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import FOUR, IMAGE, KINDS, LABEL, VECTOR, ConstantNoise, batch_of, make
+from tiny import FOUR, IMAGE, KINDS, LABEL, VECTOR, ConstantNoise, batch_of, make, nll
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
@@ -62,16 +62,6 @@ class Scene(NamedTuple):
         encoded = bottom.encode(x)
         code = encoded.mean + NOISE * (encoded.logvar / 2).exp()
         return modality.top_weight * nll(down, code, modality.top_likelihood)
-
-
-def nll(output: Tensor, target: Tensor, kind: str) -> Tensor:
-    if kind == "categorical":
-        return -(output.log_softmax(1) * target).sum(1).mean()
-    error = (output - target).flatten(1)
-    if kind == "squared_error":
-        return error.square().sum(1).mean()
-    sigma = error.square().mean().sqrt()
-    return -Normal(0, sigma).log_prob(error).sum(1).mean()
 
 
 def kl(p: Normal, q: Normal = PRIOR) -> Tensor:

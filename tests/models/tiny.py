@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from nexus_rl import Modality, make_model
 from nexus_rl.config import ONE_LEVEL
@@ -117,3 +118,14 @@ def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
         for name, p in module.named_parameters()
         if p.grad is not None and p.grad.count_nonzero()
     }
+
+
+def nll(output: Tensor, target: Tensor, kind: str) -> Tensor:
+    """The likelihoods of the paper, written with PyTorch's distributions."""
+    if kind == "categorical":
+        return -(output.log_softmax(1) * target).sum(1).mean()
+    error = (output - target).flatten(1)
+    if kind == "squared_error":
+        return error.square().sum(1).mean()
+    sigma = error.square().mean().sqrt()
+    return -Normal(0, sigma).log_prob(error).sum(1).mean()
