@@ -289,6 +289,9 @@ def test_options_that_make_no_sense_are_refused(options, named):
 
 
 def test_real_writers_and_speakers_are_on_one_side_only(real):
+    # Seven people write a 7 in one stroke.
+    assert load_dataset("mhd", real.path).origin["sides"]["fewest"]["writers"] == 3
+
     exemplars, recordings = table(real, "exemplars.csv"), table(real, "recordings.csv")
 
     def writers(part):
