@@ -134,12 +134,11 @@ def plot_table3(groups: Sequence[Group]) -> bytes:
                 found = [group.given(count, target)[measure] for count in COUNTS]
                 if None in found:  # a label's MFD
                     ax.set_axis_off()
-                    continue
+                    break
                 _curve(ax, [*COUNTS], found, scale, title(group.row))
-            ax.set(
-                xlabel="given modalities", ylabel=label, title=f"{target}, {dataset}"
-            )
-            ax.set_xticks(COUNTS)
+            else:
+                ax.set(xlabel="given modalities", ylabel=label)
+                ax.set(title=f"{target}, {dataset}", xticks=COUNTS)
         line[0].legend(fontsize=7)
     return _png(figure)
 
