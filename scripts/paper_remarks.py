@@ -67,7 +67,7 @@ def origin(groups: Sequence[Group]) -> list[str]:
         said.append("The data are the authors' own files, converted.")
     else:
         said.append("The data were built here, not by the authors.")
-    said += _strokes(data)
+    said += _strokes(data, "Images and trajectories" if heard else "Images")
     if heard:
         said += _sounds(data, report.judges)
     if options := data.get("options"):
@@ -78,11 +78,11 @@ def origin(groups: Sequence[Group]) -> list[str]:
     return ["", " ".join(said)]
 
 
-def _strokes(data: Mapping[str, Any]) -> list[str]:
+def _strokes(data: Mapping[str, Any], what: str) -> list[str]:
     said = []
     if strokes := data.get("strokes"):
         said.append(
-            f"Images and trajectories are variations of {strokes['exemplars']:,} "
+            f"{what} are variations of {strokes['exemplars']:,} "
             f"handwritten digits of {strokes['writers']} writers."
         )
     if fit := data.get("fit"):
