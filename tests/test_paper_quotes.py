@@ -170,7 +170,7 @@ def quotes_of_table_1() -> list[str]:
     """What it says of levels."""
     rows = {
         row: Row(row, "mhd_image_label", "table1")
-        for row in ("nexus_1", "nexus_2", "nexus0_2", "mvae_2", "mmvae_2")
+        for row in ("nexus_1", "nexus_2", "nexus0_2", "mvae_2", "mmvae_2", "mmvae_1")
     }
     one, two, flat = rows["nexus_1"], rows["nexus_2"], rows["nexus0_2"]
     return [
@@ -180,6 +180,8 @@ def quotes_of_table_1() -> list[str]:
         f"({rows['mvae_2']('cross')}).",
         f"is ahead ({rows['mmvae_2']('cross')}), at more than twice the MFD "
         f"({rows['mmvae_2'].mfd()})",
+        f"With one level it has {rows['mmvae_1']('cross')} %, at "
+        f"{rows['mmvae_1'].mfd()}.",
     ]
 
 
