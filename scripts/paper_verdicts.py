@@ -18,33 +18,20 @@ Finding = tuple[str, str]  # verdict, numbers
 Verdict = Callable[[Spread, Spread], str]
 
 
-def more(a: Spread, b: Spread) -> bool | None:
-    """Whether ``a`` is clearly more than ``b``; None if that cannot be told."""
-    if a.over_seeds is None or b.over_seeds is None:
-        return None
-    return a.mean - b.mean > 2 * hypot(a.over_seeds, b.over_seeds)
-
-
-def verdict_of(a: Spread, b: Spread) -> str:
-    """Of the claim that ``a`` is more than ``b``."""
-    if more(a, b) is None:
-        return OPEN
-    return CONFIRMED if more(a, b) else CONTRADICTED if more(b, a) else UNCLEAR
-
-
-def no_less(a: Spread, b: Spread, margin: float) -> str:
-    """Of the claim that ``a`` is not below ``b`` by more than ``margin``."""
+def verdict_of(a: Spread, b: Spread, margin: float = 0.0) -> str:
+    """Of the claim that ``a`` is more than ``b``, or below by less than ``margin``."""
     if a.over_seeds is None or b.over_seeds is None:
         return OPEN
     gap, noise = a.mean - b.mean, 2 * hypot(a.over_seeds, b.over_seeds)
-    if gap + margin >= noise:
+    if gap + margin > noise:
         return CONFIRMED
     return CONTRADICTED if gap < -max(margin, noise) else UNCLEAR
 
 
 def likeness_of(a: Spread, b: Spread, margin: float) -> str:
     """Of the claim that two accuracies are within ``margin`` of each other."""
-    return every((no_less(a, b, margin), ""), (no_less(b, a, margin), ""))[0]
+    verdicts = (verdict_of(a, b, margin), verdict_of(b, a, margin))
+    return min(verdicts, key=VERDICTS.index)
 
 
 def every(*findings: Finding) -> Finding:

@@ -62,27 +62,31 @@ def evaluate_frontier(
     )
     measure = prepare(dataset, [target], judges, samples, ["class"], seed, batch_size)
     given = chosen([judges.label] if given is None else given, known)
-    ways = [Way("imagined", "mean", model, given, 0.0)]
+    candidates = [_Candidate("imagined", "mean", model, given, 0.0)]
     if isinstance(model, MultimodalVAE) and model.config.levels == 2:
         std = code_noise(model, dataset, given, target, seed, batch_size)
-        ways += [
-            Way("imagined", f"noise {k:g}", _Noisy(model, target, k * std), given, k)
+        candidates += [
+            _Candidate(
+                "imagined", f"noise {k:g}", _Noisy(model, target, k * std), given, k
+            )
             for k in noise
         ]
-        ways += _below(model, dataset, target, judges.label, seed, batch_size)
-    name, points = name or imagination.name, []
-    for way in ways:
-        source = {tuple(way.given): [target]}
-        (row,) = measure.rows(
-            Imagination(way.imaginer, dataset), source, name, progress
+        candidates += _from_bottoms(
+            model, dataset, target, judges.label, seed, batch_size
         )
-        told = (name, tuple(given), target, way.kind, way.what, way.noise)
+    name, points = name or imagination.name, []
+    for each in candidates:
+        source = {tuple(each.given): [target]}
+        (row,) = measure.rows(
+            Imagination(each.imaginer, dataset), source, name, progress
+        )
+        told = (name, tuple(given), target, each.kind, each.what, each.noise)
         points.append(Point(*told, row.accuracy, _known(row.mfd_class)))
     real = (name, tuple(given), target, "real", "real", None)
     return (*points, Point(*real, row.ceiling, _known(row.floor_class)))
 
 
-class Way(NamedTuple):
+class _Candidate(NamedTuple):
     """A way to make data of the target: what does it, and from which modalities."""
 
     kind: str
@@ -92,21 +96,21 @@ class Way(NamedTuple):
     noise: float | None = None
 
 
-def _below(
+def _from_bottoms(
     model: MultimodalVAE,
     dataset: Dataset,
     target: str,
     label: str,
     seed: int,
     batch_size: int,
-) -> list[Way]:
+) -> list[_Candidate]:
     """What the bottom level allows."""
     others = _Others(model, target, dataset, label)
     fitted = _ClassGaussians(model, target, dataset, label, seed, batch_size)
     return [
-        Way("reconstruction", "bottom", _Bottom(model, target), [target]),
-        Way("reconstruction", "bottom, others", others, [label]),
-        Way("baseline", "class Gaussian", fitted, [label]),
+        _Candidate("reconstruction", "bottom", _Bottom(model, target), [target]),
+        _Candidate("reconstruction", "bottom, others", others, [label]),
+        _Candidate("baseline", "class Gaussian", fitted, [label]),
     ]
 
 
