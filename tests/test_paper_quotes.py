@@ -186,30 +186,20 @@ def quotes_of_table_1() -> list[str]:
 
 
 def given(
-    row: str,
-    count: int,
-    target: str,
-    measure: str = "accuracy",
-    dataset: str = "mhd",
+    row: str, count: int, target: str, measure: str = "accuracy"
 ) -> dict[str, Any]:
     """A spread of Table 3."""
-    (group,) = [
-        each
-        for each in records("table3")
-        if (each["row"], each["dataset"]) == (row, dataset)
-    ]
     (found,) = [
         each[measure]
-        for each in group["given"]
+        for each in Row(row, "mhd", "table3").record["given"]
         if (each["given_count"], each["target"]) == (count, target)
     ]
     return dict(found)
 
 
-def table3(*of: Any, noise: bool = False) -> str:
+def table3(row: str, count: int, target: str, measure: str = "accuracy") -> str:
     """A mean of Table 3 as it is quoted."""
-    measure = of[3] if len(of) > 3 else "accuracy"
-    return shown(given(*of), measure, noise)
+    return shown(given(row, count, target, measure), measure)
 
 
 TARGETS = ("image", "trajectory", "sound", "label")

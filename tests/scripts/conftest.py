@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -54,12 +55,17 @@ def pretrain_args() -> ModuleType:
 
 
 @pytest.fixture
-def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agents:
-    """Results of random actions and an oracle, to which others are written."""
+def module_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports what scripts import from each other, by name."""
     monkeypatch.syspath_prepend(SCRIPTS)
+    return importlib.import_module
+
+
+@pytest.fixture
+def agents(tmp_path: Path, module_of: Callable[[str], ModuleType]) -> Agents:
+    """Results of random actions and an oracle, to which others are written."""
     names = ("rows", "scores", "claims")
-    modules = {name: importlib.import_module(f"agent_{name}") for name in names}
-    return Agents(tmp_path, modules)
+    return Agents(tmp_path, {name: module_of(f"agent_{name}") for name in names})
 
 
 @pytest.fixture

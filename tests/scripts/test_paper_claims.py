@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from script_runs import SCRIPTS
 
 from nexus_rl.cmi import Report
 from nexus_rl.cmi.report import Row
@@ -15,9 +14,8 @@ from nexus_rl.modality import subsets
 
 
 @pytest.fixture
-def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("paper_claims")
+def claims(module_of: Callable[[str], ModuleType]) -> ModuleType:
+    return module_of("paper_claims")
 
 
 def write(
@@ -185,9 +183,9 @@ def test_nexus_is_above_all_only_when_all_were_measured(
 
 
 def test_the_papers_own_figures_contradict_none_of_its_claims(
-    claims: ModuleType, tmp_path: Path
+    claims: ModuleType, module_of: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
-    published = importlib.import_module("paper_groups").published("table1")
+    published = module_of("paper_groups").published("table1")
     for row, figures in published["mhd_image_label"].items():
         cross, mfd = figures["cross"][0] / 100, figures["mfd"][0]
         seeds = [cross - 0.003, cross, cross + 0.003]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from script_runs import SCRIPTS
-
-RESULTS = Path(SCRIPTS).parent / "results"
+from quoting import RESULTS
 
 
 @pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("paper_pages")
+def pages(module_of: Callable[[str], ModuleType]) -> ModuleType:
+    return module_of("paper_pages")
 
 
 def copy(out: Path, source: str, experiment: str, dataset: str, **told: Any) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from script_runs import SCRIPTS, Finished, Script, error_line, read, wait_until
+from script_runs import Finished, Script, error_line, read, wait_until
 
 from nexus_rl import UserError
 from nexus_rl.cmi import Report
@@ -179,10 +180,9 @@ def note(item: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_jobs_come_after_what_they_need(
-    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: int, tmp_path: Path, module_of: Callable[[str], ModuleType]
 ) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    jobs = importlib.import_module("paper_jobs")
+    jobs = module_of("paper_jobs")
 
     def job(item: int) -> Any:
         then = tuple(job(k) for k in (2 * item, 2 * item + 1) if k < 12)
