@@ -275,6 +275,18 @@ def test_the_page_of_results_quotes_the_tables(quotes: Callable[[], list[str]]) 
     assert missing(quotes(), RESULTS / "README.md") == []
 
 
+def test_the_guide_quotes_two_machines_classifiers() -> None:
+    real = {
+        f"{100 * row['ceiling']:.2f}"
+        for path in RESULTS.glob("table2/mnist_*.json")
+        for row in json.loads(path.read_text())["rows"]
+        if row["target"] == "image"
+    }
+    here, there = sorted(real)
+    quote = f"right on {there} % of the test images there and on {here} % here"
+    assert missing([quote], RESULTS.parent / "docs" / "cmi.md") == []
+
+
 def test_the_readme_quotes_the_better_preset() -> None:
     better, paper, rival = (Row(name) for name in ("nexus_plus", "nexus_2", "mmvae_1"))
     quotes = [

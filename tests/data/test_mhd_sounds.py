@@ -94,6 +94,17 @@ def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
     np.savez(path, audio=np.zeros(3))
     with pytest.raises(UserError, match=r"fsdd\.npz is corrupt .*labels"):
         read_fsdd(path)
+    with np.load(write_fsdd(path)) as archive:
+        arrays = dict(archive)
+    for name, odd, wrong in (
+        ("sample_rate", 0, "0 Hz"),
+        ("labels", arrays["labels"] + 10, "digit 10"),
+        ("offsets", arrays["offsets"] * 2, "offsets"),
+        ("audio", arrays["audio"].astype(np.float32), "float32"),
+    ):
+        np.savez(path, **{**arrays, name: odd})
+        with pytest.raises(UserError, match=rf"fsdd\.npz is corrupt .*{wrong}"):
+            read_fsdd(path)
     folder = write_speech_commands(tmp_path / "words")
     for clip in (folder / "nine").iterdir():
         clip.unlink()

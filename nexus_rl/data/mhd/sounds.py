@@ -175,7 +175,9 @@ def _archived(arrays: dict[str, NDArray[Any]], k: int) -> Recording:
     speaker = str(arrays["speaker_names"][int(arrays["speakers"][k])])
     first, end = arrays["offsets"][k : k + 2].tolist()
     samples, rate = arrays["audio"][first:end], int(arrays["sample_rate"])
-    if samples.dtype != np.int16 or not 0 < len(samples) == end - first:
+    if samples.dtype != np.int16:
+        raise ValueError(f"audio of {samples.dtype}, expected int16")
+    if not 0 < len(samples) == end - first:
         raise ValueError(f"recording {k} is not as its offsets say")
     if rate < 1 or not 0 <= digit <= 9:
         raise ValueError(f"recording {k} is of digit {digit}, at {rate} Hz")
