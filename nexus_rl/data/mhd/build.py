@@ -2,7 +2,8 @@
 
 Every file appears whole, so a killed build goes on where it was: the same call does
 only what is missing. Same sources, options and versions give the same arrays, also
-where other processors or numbers of threads round otherwise: what is kept is coarser.
+where other processors or numbers of threads round otherwise: points are made by sums
+and products alone, and what is kept of the rest is coarser.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def _write_fit(folder: Folder, drawn: NDArray[np.float64], progress: bool) -> No
     fitted, error = fit(torch.from_numpy(drawn), progress)
     folder.write("fit_points", drawn)
     folder.write("fit_parameters", fitted.parameters.numpy())
-    folder.write("fit_error", error.numpy())
+    folder.write("fit_error", error.numpy().round(6))
 
 
 def _write_rows(
