@@ -150,7 +150,7 @@ def _read_idx(path: Path | None, axes: int) -> Array:
 @lru_cache(maxsize=8)
 def _read_mhd(data: str, split: str, folder: Path) -> Recordings:
     """Arrays stay on disk, mapped into memory, but for labels and references."""
-    again = "build the data again: python scripts/build_mhd.py --overwrite"
+    again = f"build it again: python scripts/build_mhd.py --out {folder} --overwrite"
 
     def read(name: str, shape: tuple[int, ...]) -> Array:
         path = folder / f"{name}.npy"

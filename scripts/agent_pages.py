@@ -92,7 +92,9 @@ def data_text(found: Measured) -> str:
         "where a row says otherwise. Agents learn on that split, and are measured on "
         f"the split {kwargs['split']!r}: other recordings, and other variations of the "
         "handwriting. With MHD's usual split these are variations of handwritten "
-        "digits, and recordings of speakers, of which there are others in training."
+        "digits, and recordings of speakers, of which there are others in training. "
+        f"Beside the sensors every agent sees {' and '.join(found.plan.reliable)}, "
+        "which never fails."
     )
 
 

@@ -1,7 +1,7 @@
 """Build the dataset MHD: handwritten digits as image, trajectory, sound and label.
 
-    python scripts/build_mhd.py                      # to data/mhd, in a few minutes
-    python scripts/build_mhd.py --sounds fsdd --split disjoint --out data/disjoint/mhd
+    python scripts/build_mhd.py                      # to data/mhd, in about a minute
+    python scripts/build_mhd.py --split disjoint --out data/disjoint/mhd
     python scripts/build_mhd.py --from-official mhd_train.pt mhd_test.pt
 
 From pen strokes (UJI Pen Characters v2) and spoken digits (Free Spoken Digit Dataset,

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from nexus_rl.data.mhd.build import Options
 from nexus_rl.data.mhd.sounds import WORDS, Recordings, read_fsdd, read_speech_commands
 
 WRITERS = 4
 SPEAKERS = ("ann", "bob", "cid")
 TAKES = 2
+OPTIONS = Options(train=103, test=25)
 
 
 def write_strokes(path: Path, writers: int = WRITERS) -> Path:

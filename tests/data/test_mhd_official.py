@@ -90,7 +90,10 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, legacy):
         (4, {"max": 1.0}, "scale of trajectories must be a dict"),
         (5, {"max": 1.0, "min": 2.0}, "finite min below its max"),
         (5, {"max": "loud", "min": 2.0}, "finite min below its max"),
-        (5, {"max": np.ones(2), "min": np.zeros(2)}, "one min and max of sounds"),
+        (5, {"max": np.ones(2), "min": np.zeros(2)}, r"of sounds of \(1,\)"),
+        (4, {"max": np.ones(7), "min": np.zeros(7)}, r"trajectories of \(1, 200\)"),
+        (4, {"max": np.ones(200), "min": np.zeros(2)}, r"got \(2,\) and \(200,\)"),
+        (4, {"max": torch.ones(1, requires_grad=True), "min": 0}, "below its max"),
         (0, torch.tensor(3), "expected labels of shape"),
         (0, torch.ones(20).bool(), "labels must not be torch.bool"),
         (0, torch.ones(20).cfloat(), "labels must not be torch.complex64"),
@@ -131,6 +134,9 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path):
         convert(files, folder.path, overwrite=True)
     load_dataset("mhd", tmp_path)
     assert folder.index() == index  # it is still the good one
+    files[0].write_text("<!DOCTYPE html>")
+    with pytest.raises(UserError, match=r"mhd_train\.pt is a web page"):
+        convert(files, tmp_path / "other")
     files[0].unlink()
     with pytest.raises(UserError, match=r"mhd_train\.pt cannot be read"):
         convert(files, tmp_path / "other")

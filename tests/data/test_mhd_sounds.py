@@ -64,6 +64,17 @@ def test_a_spectrogram_is_that_of_the_resampled_second(tmp_path: Path):
     assert far[heard].mean() < 3
 
 
+def test_what_is_resampled_has_no_mirror_image(tmp_path: Path):
+    path = tmp_path / "recordings"
+    noise = np.random.default_rng(0).integers(-9000, 9000, 8000).astype(np.int16)
+    for digit in range(10):
+        write_clip(path / f"{digit}_ann_0.wav", noise, 8000)
+    (heard,) = spectrograms(read_fsdd(tmp_path).clips[:1])
+    steady = heard[0, 2:-2]
+    assert steady[:, 40].min() > 150  # 1.7 kHz
+    assert steady[:, 102:].max() == 0  # from 4.2 kHz; those of 8 kHz end at 4
+
+
 def test_clips_longer_than_a_second_are_cut(tmp_path: Path):
     long = np.tile(tone(5, 0, 0), 10)
     folder = write_speech_commands(tmp_path)
@@ -88,6 +99,14 @@ def test_corrupt_recordings_are_named(tmp_path: Path, kind: str):
 
 def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
     path = write_fsdd(tmp_path / "fsdd.npz")
+    with np.load(path) as archive:
+        np.savez_compressed(path, **archive)
+    content = bytearray(path.read_bytes())
+    content[60:68] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"fsdd\.npz is corrupt"):
+        read_fsdd(path)
+    write_fsdd(path)
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(UserError, match=r"fsdd\.npz is corrupt"):
         read_fsdd(path)
@@ -109,6 +128,9 @@ def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
     for clip in (folder / "nine").iterdir():
         clip.unlink()
     with pytest.raises(UserError, match="nine holds no recordings"):
+        read_speech_commands(folder)
+    write_clip(folder / "nine" / "mine.wav", tone(9, 0, 0), 16_000)
+    with pytest.raises(UserError, match=r"mine\.wav: expected a name as"):
         read_speech_commands(folder)
 
 

@@ -176,6 +176,16 @@ def test_the_ink_is_centred_and_five_eighths_of_the_side(stretch):
     assert picture.dtype == np.uint8 and picture.max() > 200
 
 
+def test_y_points_down_and_x_to_the_right():
+    foot = np.linspace(0, 1, 50)
+    corner = np.stack([np.r_[0 * foot, foot], np.r_[3 * foot - 3, 0 * foot]], 1)
+    picture = rasterise(corner, 12)  # an L
+    half = np.argwhere(picture > 127)
+    (top, left), (bottom, right) = half.min(0), half.max(0)
+    assert picture[top, left] > 127 and picture[bottom, right] > 127
+    assert picture[bottom, left] > 127 and picture[top, right] == 0
+
+
 def test_a_wider_pen_leaves_more_ink_and_a_line_is_as_wide_as_the_pen():
     line = np.stack([np.zeros(100), np.linspace(-1, 1, 100)], 1)
     sums = [rasterise(line, width).sum() for width in (12, 20, 28)]

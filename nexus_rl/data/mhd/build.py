@@ -52,8 +52,8 @@ class Options:
                 "each part needs a sample of every digit: at least 10, got "
                 f"{self.train} and {self.test}"
             )
-        if self.seed < 0:
-            raise UserError(f"the seed must not be negative, got {self.seed}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"the seed must be in [0, 2^32), got {self.seed}")
 
 
 def build(

@@ -128,17 +128,17 @@ def _bytes(values: Tensor) -> Any:
 
 def read_official(path: Path) -> tuple[Any, ...]:
     """The six things of a file, checked. Raises ``UserError``."""
+    if _starts(path) == b"<":
+        raise UserError(f"{path} is a web page, not the file; download it once more")
     try:
         with torch.serialization.safe_globals(_SAFE):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"no file {path}; get it as the authors say") from None
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is corrupt, or holds something other than tensors, arrays and "
             f"numbers, which is refused because it could run code: {_first(error)}"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes break torch's reader in many ways
         raise UserError(
             f"{path} is truncated or corrupt ({_first(error)}); get it again"
         ) from None
@@ -193,16 +193,26 @@ def _dense(tensor: Tensor) -> bool:
 def _check_scale(path: Path, what: str, scale: Any) -> None:
     if not isinstance(scale, Mapping) or not {"max", "min"} <= set(scale):
         raise UserError(f"{path}: the scale of {what} must be a dict of max and min")
+    sizes = (1,) if what == "sounds" else (1, 200)
     try:
-        low, high = (np.asarray(scale[k], dtype=np.float64) for k in ("min", "max"))
-    except (TypeError, ValueError):
-        low = high = np.array(np.nan)
+        levels = [np.asarray(scale[k], dtype=np.float64) for k in ("min", "max")]
+    except (TypeError, ValueError, RuntimeError):
+        levels = [np.array(np.nan)] * 2
+    if any(level.size not in sizes for level in levels):
+        found = " and ".join(str(level.shape) for level in levels)
+        raise UserError(
+            f"{path}: expected min and max of {what} of {sizes} numbers, got {found}"
+        )
+    low, high = (level.reshape(-1) for level in levels)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise UserError(
             f"{path}: the scale of {what} must have a finite min below its max"
         )
-    if what == "sounds" and (low.size, high.size) != (1, 1):
-        raise UserError(f"{path}: expected one min and max of sounds, got {low.shape}")
+
+
+def _starts(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -109,7 +110,10 @@ def read_speech_commands(folder: Path) -> Recordings:
         )
     clips = []
     for digit, word in enumerate(WORDS):
-        paths = sorted((places[0] / word).glob("*_nohash_*.wav"))
+        paths = sorted((places[0] / word).glob("*.wav"))
+        for path in paths:
+            if "_nohash_" not in path.name:
+                raise UserError(f"{path}: expected a name as 0a7c2a8d_nohash_0.wav")
         if not paths:
             raise UserError(
                 f"{places[0] / word} holds no recordings (SPEAKER_nohash_N.wav): the "
@@ -133,7 +137,7 @@ def read_fsdd(path: Path) -> Recordings:
     """
     if path.suffix == ".npz":
         return _read_fsdd_archive(path)
-    folder = path / "recordings" if (path / "recordings").is_dir() else path
+    folder = path / "recordings"
     clips = []
     for file in sorted(folder.glob("*.wav")):
         found = re.fullmatch(r"(\d)_([^_]+)_\d+\.wav", file.name)
@@ -162,6 +166,7 @@ def _read_fsdd_archive(path: Path) -> Recordings:
         IndexError,
         TypeError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise UserError(
             f"{path} is corrupt or not the archive of the Free Spoken Digit Dataset "
