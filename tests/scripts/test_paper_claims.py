@@ -279,6 +279,7 @@ def test_claims_about_four_modalities(claims: ModuleType, tmp_path: Path) -> Non
         "One given: Nexus is above MVAE": "confirmed",
         "Not in the paper: one given, Nexus is above an MMVAE with every expert "
         "trained": "contradicted",
+        "Not in the paper: three given, Nexus is above such an MMVAE": "confirmed",
         "Nexus has the lowest MFD of images": "contradicted",
         "One given: trajectories and sounds of MVAE have a lower MFD than those of "
         "Nexus": "confirmed",
