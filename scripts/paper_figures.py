@@ -109,11 +109,12 @@ def plot_fig_a21(groups: Sequence[Group]) -> bytes:
         mine = sorted(mine, key=rho_of)
         rhos = [rho_of(group) for group in mine]
         for kind in COLUMNS:
-            _curve(left, rhos, [g.spread(kind, "accuracy") for g in mine], 100, kind)
+            accuracies = [group.spread(kind, "accuracy") for group in mine]
+            _curve(left, rhos, accuracies, 100, label=kind)
         left.set(xlabel="rho", ylabel="accuracy, %", title=dataset)
         left.legend(fontsize=8)
         mfds = [group.spread("cross", "mfd_class") for group in mine]
-        _curve(right, rhos, mfds, 1, "class")
+        _curve(right, rhos, mfds, 1, label="class")
         right.set(xlabel="rho", ylabel="MFD of images from labels", title=dataset)
     return _png(figure)
 
@@ -121,7 +122,7 @@ def plot_fig_a21(groups: Sequence[Group]) -> bytes:
 def plot_table3(groups: Sequence[Group]) -> bytes:
     """Accuracy and MFD of each target against the number of given modalities."""
     datasets = by_dataset(groups)
-    targets = targets_of(groups)
+    targets, looks = targets_of(groups), _looks(groups)
     figure, grid = _grid(2 * len(datasets), len(targets), (3.2 * len(targets), 2.8))
     panels = [
         (dataset, mine, *panel)
@@ -135,7 +136,8 @@ def plot_table3(groups: Sequence[Group]) -> bytes:
                 if None in found:  # a label's MFD
                     ax.set_axis_off()
                     break
-                _curve(ax, [*COUNTS], found, scale, title(group.row))
+                look = looks[group.row]
+                _curve(ax, [*COUNTS], found, scale, label=title(group.row), **look)
             else:
                 ax.set(xlabel="given modalities", ylabel=label)
                 ax.set(title=f"{target}, {dataset}", xticks=COUNTS)
@@ -144,15 +146,14 @@ def plot_table3(groups: Sequence[Group]) -> bytes:
 
 
 def _curve(
-    ax: Any, x: list[float], spreads: list[Spread | None], scale: float, label: str
+    ax: Any, x: list[float], spreads: list[Spread | None], scale: float, **look: str
 ) -> None:
     known = [(at, s) for at, s in zip(x, spreads, strict=True) if s is not None]
     ax.errorbar(
         [at for at, _ in known],
         [scale * s.mean for _, s in known],
         [scale * (s.over_seeds or 0) for _, s in known],
-        marker="o",
-        label=label,
+        **{"marker": "o", **look},
     )
     ax.grid(alpha=0.3)
 
