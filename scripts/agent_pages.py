@@ -93,8 +93,7 @@ def data_text(found: Measured) -> str:
         f"the split {kwargs['split']!r}: other recordings, and other variations of the "
         "handwriting. With MHD's usual split these are variations of handwritten "
         "digits, and recordings of speakers, of which there are others in training. "
-        f"Beside the sensors every agent sees {' and '.join(found.plan.reliable)}, "
-        "which never fails."
+        f"All agents see {' and '.join(found.plan.reliable)}, too, which never fails."
     )
 
 

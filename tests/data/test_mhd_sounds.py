@@ -113,6 +113,9 @@ def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
     np.savez(path, audio=np.zeros(3))
     with pytest.raises(UserError, match=r"fsdd\.npz is corrupt .*labels"):
         read_fsdd(path)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"fsdd\.npz is corrupt"):
+        read_fsdd(path)
     with np.load(write_fsdd(path)) as archive:
         arrays = dict(archive)
     for name, odd, wrong in (

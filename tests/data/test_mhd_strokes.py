@@ -75,6 +75,15 @@ def test_the_greatest_coordinate_is_one_before_smoothing():
     np.testing.assert_allclose(middle, [1 / 99, 0], atol=1e-6)
 
 
+def test_the_last_bit_of_an_exponential_changes_nothing(monkeypatch):
+    angle = np.linspace(0, 5, 60)
+    curve = np.stack([angle * np.cos(angle), angle * np.sin(angle)], 1)
+    points, exp = trajectory(curve), np.exp
+    for way in (-np.inf, np.inf):
+        monkeypatch.setattr(np, "exp", lambda x, way=way: np.nextafter(exp(x), way))
+        np.testing.assert_array_equal(trajectory(curve), points)
+
+
 def test_a_point_has_no_trajectory():
     with pytest.raises(UserError, match="no shape"):
         trajectory(np.ones((9, 2)))

@@ -137,7 +137,7 @@ class TestData:
             path.unlink()
         else:
             np.save(path, np.load(path)[: shape[0]].reshape(shape))
-        with pytest.raises(DataError, match=f"{message}.*build_mhd.py --overwrite"):
+        with pytest.raises(DataError, match=f"{message}.*--out .*mhd --overwrite"):
             DigitDial(split="test" if name == "sound" else "train", folder=tmp_path)
 
     @pytest.mark.parametrize(
@@ -152,7 +152,9 @@ class TestData:
     def test_another_index_of_mhd_is_refused(self, tmp_path, content, message):
         write_mhd(tmp_path)
         (tmp_path / "mhd" / "index.json").write_bytes(content)
-        expected = rf"mhd/index\.json {message}.*; build the data again: .*--overwrite"
+        expected = (
+            rf"mhd/index\.json {message}.*; build it again: .*--out .*--overwrite"
+        )
         with pytest.raises(DataError, match=expected):
             DigitDial(folder=str(tmp_path))
 

@@ -2,8 +2,8 @@
 
 Every file appears whole, so a killed build goes on where it was: the same call does
 only what is missing. Same sources, options and versions give the same arrays, also
-where other processors or numbers of threads round otherwise: points are made by sums
-and products alone, and what is kept of the rest is coarser.
+where other processors or numbers of threads round otherwise: points are made by
+arithmetic alone, and what is kept of the rest is coarser.
 """
 
 from __future__ import annotations

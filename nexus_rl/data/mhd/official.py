@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,7 @@ def _convert_part(
 def _plain(level: Any) -> Any:
     """A number, or a list of several."""
     array = np.asarray(level)
-    return array.item() if array.size == 1 else array.tolist()
+    return array.item() if array.size == 1 else array.reshape(-1).tolist()
 
 
 def _blocks(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -138,6 +140,8 @@ def read_official(path: Path) -> tuple[Any, ...]:
             f"{path} is corrupt, or holds something other than tensors, arrays and "
             f"numbers, which is refused because it could run code: {_first(error)}"
         ) from None
+    except MemoryError:
+        raise UserError(f"{path} asks for more memory than there is") from None
     except Exception as error:  # damaged bytes break torch's reader in many ways
         raise UserError(
             f"{path} is truncated or corrupt ({_first(error)}); get it again"
@@ -195,15 +199,19 @@ def _check_scale(path: Path, what: str, scale: Any) -> None:
         raise UserError(f"{path}: the scale of {what} must be a dict of max and min")
     sizes = (1,) if what == "sounds" else (1, 200)
     try:
-        levels = [np.asarray(scale[k], dtype=np.float64) for k in ("min", "max")]
-    except (TypeError, ValueError, RuntimeError):
-        levels = [np.array(np.nan)] * 2
+        levels = [np.asarray(scale[k]).reshape(-1) for k in ("min", "max")]
+    except RuntimeError:  # a tensor that is no plain one
+        levels = [np.array([np.nan])] * 2
     if any(level.size not in sizes for level in levels):
-        found = " and ".join(str(level.shape) for level in levels)
+        expected = " or ".join(map(str, sizes))
+        found = " and ".join(str(level.size) for level in levels)
         raise UserError(
-            f"{path}: expected min and max of {what} of {sizes} numbers, got {found}"
+            f"{path}: expected {expected} as numbers of min and max of {what}, "
+            f"found {found}"
         )
-    low, high = (level.reshape(-1) for level in levels)
+    if any(level.dtype.kind not in "fiu" for level in levels):
+        levels = [np.array([np.nan])] * 2
+    low, high = levels
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise UserError(
             f"{path}: the scale of {what} must have a finite min below its max"
@@ -211,14 +219,20 @@ def _check_scale(path: Path, what: str, scale: Any) -> None:
 
 
 def _starts(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return file.read(1)
 
 
 def _sha256(path: Path) -> str:
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            yield file
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 

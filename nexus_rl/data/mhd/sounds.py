@@ -112,8 +112,10 @@ def read_speech_commands(folder: Path) -> Recordings:
     for digit, word in enumerate(WORDS):
         paths = sorted((places[0] / word).glob("*.wav"))
         for path in paths:
-            if "_nohash_" not in path.name:
-                raise UserError(f"{path}: expected a name as 0a7c2a8d_nohash_0.wav")
+            if re.fullmatch(r"[0-9a-z]+_nohash_\d+\.wav", path.name) is None:
+                raise UserError(
+                    f"{path}: expected a name as 0a7c2a8d_nohash_0.wav; take it away"
+                )
         if not paths:
             raise UserError(
                 f"{places[0] / word} holds no recordings (SPEAKER_nohash_N.wav): the "
@@ -148,7 +150,7 @@ def read_fsdd(path: Path) -> Recordings:
     if {clip.digit for clip in clips} != set(range(10)):
         raise UserError(
             f"{path} does not hold all ten digits of the Free Spoken Digit Dataset; "
-            "expected recordings/DIGIT_SPEAKER_TAKE.wav, or fsdd.npz"
+            "expected recordings/DIGIT_SPEAKER_TAKE.wav in it, or fsdd.npz"
         )
     digest = _digest((clip.name, folder / clip.name) for clip in clips)
     return Recordings("fsdd", tuple(clips), digest)
@@ -161,6 +163,7 @@ def _read_fsdd_archive(path: Path) -> Recordings:
         clips = tuple(_archived(arrays, k) for k in range(len(arrays["labels"])))
     except (
         OSError,
+        EOFError,
         ValueError,
         KeyError,
         IndexError,

@@ -16,8 +16,8 @@ from nexus_rl.errors import UserError
 POINTS = 100
 SMOOTHING = 3.0  # samples
 LEAST_POINTS = 4  # of a cubic
-# Decimals of weights, which processors' exponentials agree on. All that follows is sums
-# and products, the same everywhere, for some fits turn on the last bit of a point.
+# Decimals of weights, which processors' exponentials agree on. What follows is
+# arithmetic alone, the same everywhere, for some fits turn on the last bit of a point.
 EXACT = 14
 
 Points = NDArray[np.float64]
@@ -140,7 +140,7 @@ def _smooth(points: Points, sigma: float) -> Points:
 
 
 def spline(points: Points, at: Points) -> Points:
-    """The cubic spline through ``points`` (n, d), whose knots are equally spaced.
+    """The cubic spline through ``points`` (n, d), n > 3, at equally spaced knots.
 
     ``at`` (m,) in [0, 1] is where it is read, 0 the first point and 1 the last. Its
     third derivative is continuous at the outermost inner knots ("not a knot").
