@@ -52,11 +52,11 @@ def data(**sides: Any) -> dict[str, Any]:
 def test_every_split_has_its_part_and_the_papers_has_the_papers_rows(
     pages: ModuleType, tmp_path: Path
 ) -> None:
-    copy(tmp_path, "table3/mhd_*_seed0_*", "table3", "mhd")
+    copy(tmp_path, "table3/mhd_[mn]*_seed0_*", "table3", "mhd")
     people = {"exemplars": 2, "writers": 1, "recordings": 50, "speakers": 3}
     largest = {"writers": 0.1, "speakers": 0.92}
     unseen = data(fewest=people, largest=largest)
-    copy(tmp_path, "table3/mhd_*_seed0_*", "table3", "mhd_disjoint", data=unseen)
+    copy(tmp_path, "table3/mhd_[mn]*_seed0_*", "table3", "mhd_disjoint", data=unseen)
     _, page, _ = pages.write_pages("table3", tmp_path)
     head = "## mhd_disjoint: no writer and no speaker"
     paper, disjoint = page.read_text().split(head)
@@ -86,6 +86,6 @@ def test_image_and_label_of_mhd_say_whose_digits_they_are(
 
 def test_the_authors_own_data_are_called_so(pages: ModuleType, tmp_path: Path) -> None:
     own = {"kind": "official"}
-    copy(tmp_path, "table3/mhd_*_seed0_*", "table3", "mhd", data=own)
+    copy(tmp_path, "table3/mhd_[mn]*_seed0_*", "table3", "mhd", data=own)
     _, page, _ = pages.write_pages("table3", tmp_path)
     assert "The data are the authors' own files, converted." in page.read_text()
