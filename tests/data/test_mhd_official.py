@@ -94,6 +94,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, legacy):
         (4, {"max": np.ones(7), "min": np.zeros(7)}, "1 or 200 as numbers"),
         (4, {"max": np.ones(200), "min": np.zeros(2)}, "found 2 and 200"),
         (4, {"max": "1", "min": "0"}, "below its max"),
+        (4, {"max": [[1], [1, 2]], "min": 0}, "below its max"),
         (4, {"max": torch.ones(1, requires_grad=True), "min": 0}, "below its max"),
         (0, torch.tensor(3), "expected labels of shape"),
         (0, torch.ones(20).bool(), "labels must not be torch.bool"),

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -198,24 +199,26 @@ def _check_scale(path: Path, what: str, scale: Any) -> None:
     if not isinstance(scale, Mapping) or not {"max", "min"} <= set(scale):
         raise UserError(f"{path}: the scale of {what} must be a dict of max and min")
     sizes = (1,) if what == "sounds" else (1, 200)
-    try:
-        levels = [np.asarray(scale[k]).reshape(-1) for k in ("min", "max")]
-    except RuntimeError:  # a tensor that is no plain one
-        levels = [np.array([np.nan])] * 2
-    if any(level.size not in sizes for level in levels):
+    low, high = (_numbers(scale[key]) for key in ("min", "max"))
+    if not {low.size, high.size} <= set(sizes):
         expected = " or ".join(map(str, sizes))
-        found = " and ".join(str(level.size) for level in levels)
         raise UserError(
             f"{path}: expected {expected} as numbers of min and max of {what}, "
-            f"found {found}"
+            f"found {low.size} and {high.size}"
         )
-    if any(level.dtype.kind not in "fiu" for level in levels):
-        levels = [np.array([np.nan])] * 2
-    low, high = levels
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise UserError(
             f"{path}: the scale of {what} must have a finite min below its max"
         )
+
+
+def _numbers(level: Any) -> NDArray[Any]:
+    """A level of a scale as an array (n,), of NaN where it is not of numbers."""
+    try:
+        array = np.asarray(level).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):  # ragged, or no plain tensor
+        return np.array([np.nan])
+    return array if array.dtype.kind in "fiu" else np.full(array.shape, np.nan)
 
 
 def _starts(path: Path) -> bytes:
