@@ -31,39 +31,26 @@ def quotes_of_table_1() -> list[str]:
     ]
 
 
-def given(
-    row: str,
-    count: int,
-    target: str,
-    measure: str = "accuracy",
-    dataset: str = "mhd",
-) -> dict[str, Any]:
-    """A spread of Table 3."""
-    (found,) = [
-        each[measure]
-        for each in Row(row, dataset, "table3").record["given"]
-        if (each["given_count"], each["target"]) == (count, target)
-    ]
-    return dict(found)
+class Four(Row):
+    """The figures of one row of Table 3."""
 
+    def __init__(self, row: str, dataset: str = "mhd") -> None:
+        super().__init__(row, dataset, "table3")
 
-def lead(dataset: str, target: str) -> float:
-    """How far Nexus is above MMVAE, from three modalities."""
-    nexus, mixture = (
-        given(row, 3, target, dataset=dataset)["mean"] for row in ("nexus_2", "mmvae_2")
-    )
-    return float(nexus - mixture)
+    def given(
+        self, count: int, target: str, measure: str = "accuracy"
+    ) -> dict[str, Any]:
+        """Over all sets of ``count`` modalities."""
+        (found,) = [
+            each[measure]
+            for each in self.record["given"]
+            if (each["given_count"], each["target"]) == (count, target)
+        ]
+        return dict(found)
 
-
-def table3(
-    row: str,
-    count: int,
-    target: str,
-    measure: str = "accuracy",
-    dataset: str = "mhd",
-) -> str:
-    """A mean of Table 3 as it is quoted."""
-    return shown(given(row, count, target, measure, dataset), measure)
+    def told(self, count: int, target: str, measure: str = "accuracy") -> str:
+        """The mean of ``given`` as it is quoted."""
+        return shown(self.given(count, target, measure), measure)
 
 
 TARGETS = {
@@ -74,31 +61,28 @@ TARGETS = {
 }
 
 
-def gaps(count: int) -> list[float]:
-    """How far Nexus is above Nexus-0, in points, from the least."""
-    means = [
-        [given(row, count, target)["mean"] for row in ("nexus_2", "nexus0_2")]
-        for target in TARGETS.values()
-    ]
-    return sorted(100 * (nexus - other) for nexus, other in means)
+def gaps(high: Four, low: Four, count: int) -> dict[str, tuple[float, float]]:
+    """By target: how far ``high`` is above ``low``, and the noise of the claims."""
+    found = {}
+    for name, target in TARGETS.items():
+        a, b = (row.given(count, target) for row in (high, low))
+        noise = 2 * hypot(a["over_seeds"], b["over_seeds"])
+        found[name] = a["mean"] - b["mean"], noise
+    return found
 
 
-def rivals(high: str, low: str, count: int, dataset: str = "mhd") -> list[str]:
+def rivals(high: Four, low: Four, count: int) -> list[str]:
     """What ``high`` reaches against ``low``, by target."""
     return [
-        f"{name} {table3(high, count, target, dataset=dataset)} against "
-        f"{table3(low, count, target, dataset=dataset)}"
+        f"{name} {high.told(count, target)} against {low.told(count, target)}"
         for name, target in TARGETS.items()
     ]
 
 
-def clear(high: str, low: str, count: int, dataset: str = "mhd") -> str:
-    """Of which targets ``high`` is above ``low`` by more than the claims' noise."""
-    found = []
-    for name, target in TARGETS.items():
-        a, b = (given(row, count, target, dataset=dataset) for row in (high, low))
-        if a["mean"] - b["mean"] > 2 * hypot(a["over_seeds"], b["over_seeds"]):
-            found.append(name)
+def clear(high: Four, low: Four, count: int) -> str:
+    """Of which targets ``high`` is above ``low`` by more than the noise."""
+    differences = gaps(high, low, count).items()
+    found = [name for name, (gap, noise) in differences if gap > noise]
     if not found:
         return "within the seeds' noise"
     listed = ", ".join(found[:-1])
@@ -108,55 +92,59 @@ def clear(high: str, low: str, count: int, dataset: str = "mhd") -> str:
 
 def quotes_of_table_3() -> list[str]:
     """What it says of four modalities."""
-    nexus = Row("nexus_2", "mhd", "table3")
-    curves = [
-        table3(row, 1, "trajectory", measure)
-        for measure in ("mfd_class", "mfd_pooled")
-        for row in ("mvae_2", "nexus_2")
-    ]
-    one, three = gaps(1), gaps(3)
+    names = ("nexus_2", "nexus0_2", "mvae_2", "mmvae_2", "mvtcae_2")
+    known = [each for each in records("table3") if each["dataset"] == "mhd"]
+    seeds = {each["row"]: len(each["seeds"]) for each in known}
+    assert seeds == dict.fromkeys(names, 3) | {"mvtcae_2": 1}
+    every = nexus, flat, product, mixture, modern = [Four(name) for name in names]
+    one, three = (
+        sorted(100 * gap for gap, _ in gaps(nexus, flat, count).values())
+        for count in (1, 3)
+    )
     assert three[-1] < 0 < one[0]
-    seeds = {
-        each["row"]: len(each["seeds"])
-        for each in records("table3")
-        if each["dataset"] == "mhd"
-    }
-    thrice = dict.fromkeys(("nexus_2", "nexus0_2", "mvae_2", "mmvae_2"), 3)
-    assert seeds == thrice | {"mvtcae_2": 1}
+    for target in ("image", "sound"):
+        best = max(every, key=lambda row: row.given(3, target)["mean"])
+        assert best is modern
+    lowest = min(every[:4], key=lambda row: row.given(1, "sound", "mfd_class")["mean"])
+    assert lowest is product
+    curves = [
+        row.told(1, "trajectory", measure)
+        for measure in ("mfd_class", "mfd_pooled")
+        for row in (product, nexus)
+    ]
     return [
         "sounds from the label alone in {} %, from label and trajectory in {} %".format(
             *(nexus.direction(g, "sound") for g in ("label", "trajectory label"))
         ),
         f"images from the label in {nexus.direction('label', 'image')} %, from all "
-        f"three in {table3('nexus_2', 3, 'image')} %",
-        f"by {one[0]:.0f} to {one[-1]:.0f} points, {clear('nexus_2', 'nexus0_2', 1)}.",
-        f"above it, by up to {-three[0]:.0f} points, {clear('nexus0_2', 'nexus_2', 3)}",
-        f"({table3('mvae_2', 1, 'trajectory')}), as published; its sounds",
+        f"three in {nexus.told(3, 'image')} %",
+        f"by {one[0]:.0f} to {one[-1]:.0f} points, {clear(nexus, flat, 1)}.",
+        f"above it, by up to {-three[0]:.0f} points, {clear(flat, nexus, 3)}",
+        f"({product.told(1, 'trajectory')}), as published; its sounds",
         "from one modality ({}, {} and {}; Nexus {}, {} and {})".format(
             *(
-                table3(row, 1, target, "mfd_class")
-                for row in ("mvtcae_2", "nexus_2")
+                row.told(1, target, "mfd_class")
+                for row in (modern, nexus)
                 for target in ("image", "trajectory", "sound")
             )
         ),
-        f"(labels {table3('mvtcae_2', 1, 'label')} against "
-        f"{table3('nexus_2', 1, 'label')} %); from three its images and sounds are the "
-        f"most accurate ({table3('mvtcae_2', 3, 'image')} and "
-        f"{table3('mvtcae_2', 3, 'sound')} %)",
+        f"(labels {modern.told(1, 'label')} against {nexus.told(1, 'label')} %); from "
+        f"three its images and sounds are the most accurate "
+        f"({modern.told(3, 'image')} and {modern.told(3, 'sound')} %)",
         "highest ({}, Nexus {}), other than published, unless by the pooled MFD "
         "({}, {})".format(*curves),
-        *rivals("mmvae_2", "nexus_2", 1),
-        f"one modality is given, {clear('mmvae_2', 'nexus_2', 1)}:",
-        *rivals("nexus_2", "mmvae_2", 3),
-        f"above it, or level, {clear('nexus_2', 'mmvae_2', 3)}:",
+        *rivals(mixture, nexus, 1),
+        f"one modality is given, {clear(mixture, nexus, 1)}:",
+        *rivals(nexus, mixture, 3),
+        f"above it, or level, {clear(nexus, mixture, 3)}:",
         f"all three they are right more often than those of Nexus "
-        f"({table3('mvae_2', 3, 'image')} against {table3('nexus_2', 3, 'image')} %)",
+        f"({product.told(3, 'image')} against {nexus.told(3, 'image')} %)",
         "({} and {} from one)".format(
-            *(table3(row, 1, "image", "mfd_class") for row in ("mvae_2", "nexus_2"))
+            *(row.told(1, "image", "mfd_class") for row in (product, nexus))
         ),
         "({} to {}; the pooled one falls from {} to {})".format(
             *(
-                table3("nexus_2", n, "trajectory", measure)
+                nexus.told(n, "trajectory", measure)
                 for measure in ("mfd_class", "mfd_pooled")
                 for n in (1, 3)
             )
@@ -164,13 +152,16 @@ def quotes_of_table_3() -> list[str]:
     ]
 
 
+def disjoint() -> tuple[Four, Four]:
+    """Nexus and MMVAE, on people never seen."""
+    return Four("nexus_2", "mhd_disjoint"), Four("mmvae_2", "mhd_disjoint")
+
+
 def means(what: str) -> str:
     """From three, with posterior means in place of samples."""
     nexus, mixture = (
-        Row(row, "mhd_disjoint", "table3").direction(
-            "image trajectory sound", "label", "accuracy_means"
-        )
-        for row in ("nexus_2", "mmvae_2")
+        row.direction("image trajectory sound", "label", "accuracy_means")
+        for row in disjoint()
     )
     return f"{what}, in {nexus} and {mixture} %"
 
@@ -182,24 +173,23 @@ def quotes_of_the_disjoint_split() -> list[str]:
         row["target"]: f"{100 * row['ceiling']:.1f}"
         for row in json.loads(run.read_text())["rows"]
     }
-    for target in TARGETS.values():
-        assert lead("mhd_disjoint", target) > lead("mhd", target)
+    nexus, mixture = disjoint()
+    usual = gaps(Four("nexus_2"), Four("mmvae_2"), 3)
+    for name, (lead, _) in gaps(nexus, mixture, 3).items():
+        assert lead > usual[name][0]
     return [
         means("both infer the label"),
-        *rivals("mmvae_2", "nexus_2", 1, "mhd_disjoint"),
-        f"MMVAE is above Nexus, {clear('mmvae_2', 'nexus_2', 1, 'mhd_disjoint')}:",
-        *rivals("nexus_2", "mmvae_2", 3, "mhd_disjoint"),
-        f"Nexus is far above, {clear('nexus_2', 'mmvae_2', 3, 'mhd_disjoint')}:",
+        *rivals(mixture, nexus, 1),
+        f"MMVAE is above Nexus, {clear(mixture, nexus, 1)}:",
+        *rivals(nexus, mixture, 3),
+        f"Nexus is far above, {clear(nexus, mixture, 3)}:",
         "right on {image} % of the real images, {trajectory} % of the trajectories and "
         "{sound} % of the sounds".format(**ceilings),
     ]
 
 
 def test_the_readme_quotes_the_disjoint_split() -> None:
-    nexus, mixture = (
-        [table3(row, n, "label", dataset="mhd_disjoint") for n in (1, 3)]
-        for row in ("nexus_2", "mmvae_2")
-    )
+    nexus, mixture = ([row.told(n, "label") for n in (1, 3)] for row in disjoint())
     quotes = [
         "in {} % of the cases from one sensor, and in {} %".format(*nexus),
         "does so in {} and {} %".format(*mixture),
@@ -209,7 +199,7 @@ def test_the_readme_quotes_the_disjoint_split() -> None:
 
 
 def test_the_guide_quotes_how_many_recordings_there_are() -> None:
-    sides = Row("nexus_2", "mhd", "table3").record["data"]["sides"]
+    sides = Four("nexus_2").record["data"]["sides"]
     quote = f"test rows are of {sides['test']['recordings']} recordings"
     assert missing([quote], RESULTS.parent / "docs" / "cmi.md") == []
 
