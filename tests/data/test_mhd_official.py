@@ -1,6 +1,5 @@
 """The authors' files: converted as they are, and nothing in them is run."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -145,19 +144,24 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("begun", [{"kind": "official", "files": {}}, None, "damaged"])
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        ('{"kind": "official", "files": {}}', "call with other files.*if its sources"),
+        ("null", "of which call cannot be told"),
+        ("damaged", "of which call cannot be told"),
+    ],
+)
 def test_an_unfinished_dataset_of_other_files_is_replaced_if_asked(
-    tmp_path: Path, begun
+    tmp_path: Path, begun: str, told: str
 ):
     files, out = save(tmp_path / "pt", content(20, 0), content(20, 1)), tmp_path / "mhd"
     out.mkdir()
     (out / "sound.npy").touch()
-    text = begun if begun == "damaged" else json.dumps(begun)
-    (out / "building.json").write_text(text)
-    with pytest.raises(
-        UserError, match=r"call with other .*files.*--overwrite.*if its sources"
-    ):
+    (out / "building.json").write_text(begun)
+    with pytest.raises(UserError, match=told) as refused:
         convert(files, out)
+    assert "--overwrite" in str(refused.value)
     convert(files, out, overwrite=True)
     assert len(load_dataset("mhd", out).train["label"]) == 20
 
@@ -177,5 +181,7 @@ def test_a_replacement_that_broke_off_while_it_cleared_can_be_made_again(
     monkeypatch.undo()
     with pytest.raises(UserError, match="unfinished"):
         load_dataset("mhd", out)
+    with pytest.raises(UserError, match="cannot be told; replace it with --overwrite"):
+        convert(files, out)
     convert(files, out, overwrite=True)
     load_dataset("mhd", out)

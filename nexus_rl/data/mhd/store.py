@@ -109,6 +109,11 @@ class Folder:
             )
         if BUILDING in names:
             begun = self._begun()
+            if "kind" not in begun:  # damaged, or the index of what was being replaced
+                raise UserError(
+                    f"{self.path} is unfinished, and of which call cannot be told; "
+                    "replace it with --overwrite"
+                )
             changed = [k for k in origin if begun.get(k) != origin[k]]
             raise UserError(
                 f"{self.path} is the unfinished result of a call with other "
