@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nexus_rl.data.dataset import classes_of
+from nexus_rl.data.mhd.contact import show_trajectory
 from nexus_rl.draws import seeded
-from nexus_rl.modality import Modality
+from nexus_rl.modality import PAPER, Modality
 from nexus_rl.models.core import MultimodalVAE
 
 INK, RIGHT, WRONG = "#222222", "#1a7f37", "#c2410c"
@@ -97,7 +98,15 @@ def _height(modality: Modality) -> float:
     if modality.kind in ("image", "frames"):
         channels, height, width = modality.shape
         return height / (width if _coloured(modality) else channels * width)
+    if _drawn(modality):
+        return 1.0
     return {"label": 0.32, "vector": 0.6}.get(modality.kind, 1.0)
+
+
+def _drawn(modality: Modality) -> bool:
+    """Whether it is the paper's way of a pen, which says little as 200 numbers."""
+    pen = PAPER["trajectory"]
+    return (modality.name, modality.shape) == (pen.name, pen.shape)
 
 
 def _coloured(modality: Modality) -> bool:
@@ -132,6 +141,8 @@ def _show(
         ax.imshow(
             array[0].T, "magma", origin="lower", aspect="auto", vmin=low, vmax=high
         )
+    elif _drawn(modality):
+        show_trajectory(ax, array)
     else:
         ax.plot(array.flatten(), color=INK, linewidth=0.8)
         ax.set_ylim(modality.low, modality.high)
