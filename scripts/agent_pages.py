@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from agent_claims import HYPOTHESES
+from agent_figures import heat_map
 from agent_rows import CORE, Experiment
 from agent_scores import Measured, read_measured
 
@@ -22,11 +23,14 @@ SHARE = 0.9  # of the oracle's score, which learning is timed to
 def write_page(folder: Path, plan: Experiment) -> list[Path]:
     """Writes the page of the runs in ``folder`` beside it, and its plots."""
     found = read_measured(folder, plan)
-    pictures = {"returns": plots.returns, "drop_rates": plots.drop_rates}
+    core = Scores(found.only([row for row in CORE if row in found.titles]))
+    pictures = {
+        "scores": heat_map(found, columns(found)),
+        "returns": plots.returns(core),
+        "drop_rates": plots.drop_rates(core),
+    }
     paths = []
-    core = found.only([row for row in CORE if row in found.titles])
-    for name, draw in pictures.items():
-        content = draw(Scores(core))
+    for name, content in pictures.items():
         if content is not None:
             paths.append(folder.with_name(f"{folder.name}_{name}.png"))
             write_atomic(paths[-1], content)
@@ -50,7 +54,8 @@ actions ({found.random:.0f}) and 1 for the agent that sees the true state \
 ({found.oracle:.0f}), which learned like the others and is no upper bound; means over \
 training seeds, with bootstrap 95 % intervals: of two or three seeds their whole \
 range. "corruption" is unannounced. In a blackout agents that see latents keep the \
-last one.""",
+last one. Agents trained under dropout, and one "told what is missing", see a \
+mask of the sensors that are there.""",
         "## Scores by the way sensors fail",
         group_table(found),
         "## Hypotheses",
@@ -97,13 +102,19 @@ def data_text(found: Measured) -> str:
     )
 
 
-def group_table(found: Measured) -> str:
-    """A row an agent: the mean score over the conditions of each group."""
+def columns(found: Measured) -> dict[str, list[str]]:
+    """The conditions of each column: those of a group, or one missing sensor."""
     heads: dict[str, list[str]] = {}
     for group in dict.fromkeys(found.evaluation.conditions.values()):
         names = found.group(group)
         single = group == "missing" and len(names) <= 2
         heads |= {name: [name] for name in names} if single else {group: names}
+    return heads
+
+
+def group_table(found: Measured) -> str:
+    """A row an agent: the mean score over the conditions of each group."""
+    heads = columns(found)
     lines = [
         f"| agent | seeds | {' | '.join(heads)} |",
         "| --- | ---: |" + " ---: |" * len(heads),

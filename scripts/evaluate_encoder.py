@@ -221,11 +221,13 @@ def plot(result: dict[str, Any]) -> bytes:
         left, right = figure.subplots(2, 1)
     for k in range(size):
         place = [i + (k - (size - 1) / 2) * 0.8 / size for i in range(len(pages))]
-        heights = [max(page["r2"][k], 0) for page in pages]
+        heights = [page["r2"][k] for page in pages]
         left.bar(place, heights, 0.8 / size, label=result["state"][k])
-    left.set(xticks=range(len(pages)), xticklabels=names, ylim=(0, 1.02))
+    # Below zero the mean would be the better guess, and how far is no matter.
+    left.set(xticks=range(len(pages)), xticklabels=names, ylim=(-0.25, 1.02))
+    left.axhline(0, color="black", linewidth=0.8)
     left.set_title("R2 of the true state from z_sigma", fontsize=10)
-    left.legend(fontsize=8, loc="lower right")
+    left.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     right.bar(
         range(len(pages)), [page["distance"] for page in pages], 0.6, color="grey"
     )

@@ -13,6 +13,10 @@ from nexus_rl.cmi.spread import Spread, over_seeds
 WARMUP = """The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
 epochs end as soon as the weights are full, where the paper's go on for 80."""
 
+BY_DIRECTION = """By direction: accuracy sampled / with posterior means; MFD class / \
+pooled. From a label alone posterior means make one item a class, so that their \
+accuracy goes in steps of 10 % a seed."""
+
 
 def judged(judges: Mapping[str, Any]) -> str:
     """How classifiers and autoencoders were trained."""

@@ -8,30 +8,27 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from paper_four import COUNTS, targets_of
-from paper_groups import COLUMNS, Group, by_dataset, published, rho_of, title
+from paper_groups import COLUMNS, NEWER, Group, by_dataset, rho_of, title
+from paper_runs import TABLE2
 
 from nexus_rl.cmi.spread import Spread
 
 MARKERS = "o^s*Dvp"
+KNOWN = (*TABLE2, "nexus_1", "nexus0_1", *(f"{name}_2" for name in NEWER))
 
 
-def plot_table2(groups: Sequence[Group], experiment: str = "table2") -> bytes:
-    """Cross and joint accuracy against MFD, a point a model, ours and the paper's."""
+def plot_table2(groups: Sequence[Group]) -> bytes:
+    """Cross and joint accuracy against MFD, a point a model."""
     figure, grid = _grid(len(by_dataset(groups)), 2, (13, 4.2))
     looks = _looks(groups)
     for axes, (dataset, mine) in zip(grid, by_dataset(groups).items(), strict=True):
-        paper = published(experiment).get(dataset, {})
         for ax, kind in zip(axes, ("cross", "joint"), strict=True):
             for group in mine:
                 _point(ax, looks[group.row], group, kind)
-                theirs = paper.get(group.row)
-                if theirs and theirs.get(kind):
-                    color = looks[group.row]["color"]
-                    ax.plot(theirs["mfd"][0], theirs[kind][0], "x", color=color)
             ax.set(
                 xlabel="MFD of images from labels (class)",
                 ylabel=f"{kind} accuracy, %",
-                title=f"{dataset}; x: the paper, by its judges" if paper else dataset,
+                title=dataset,
             )
             ax.grid(alpha=0.3)
         axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -39,8 +36,8 @@ def plot_table2(groups: Sequence[Group], experiment: str = "table2") -> bytes:
 
 
 def _looks(groups: Sequence[Group]) -> dict[str, dict[str, str]]:
-    """Marker and colour of each row, the same for all datasets."""
-    rows = dict.fromkeys(group.row for group in groups)
+    """Marker and colour of each row, the same on all pages."""
+    rows = dict.fromkeys((*KNOWN, *(group.row for group in groups)))
     return {
         row: {"marker": MARKERS[k // 10], "color": f"C{k % 10}"}
         for k, row in enumerate(rows)
@@ -141,7 +138,8 @@ def plot_table3(groups: Sequence[Group]) -> bytes:
             else:
                 ax.set(xlabel="given modalities", ylabel=label)
                 ax.set(title=f"{target}, {dataset}", xticks=COUNTS)
-        line[0].legend(fontsize=7)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=6, fontsize=9)
     return _png(figure)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paper_cells import WARMUP, directions, judged, number, percent, quoted
+from paper_cells import (
+    BY_DIRECTION,
+    WARMUP,
+    directions,
+    judged,
+    number,
+    percent,
+    quoted,
+)
 from paper_groups import Group, by_dataset, published, title
 from paper_remarks import heading, origin, remarks
 
@@ -35,7 +43,7 @@ def table3(groups: Sequence[Group]) -> str:
         paper = published("table3").get(dataset, {})
         lines += ["", heading(dataset), *origin(mine)]
         lines += ["", *_averages(mine, paper), *remarks(dataset, mine, paper)]
-        lines += ["", "Accuracy sampled / with posterior means; MFD class / pooled."]
+        lines += ["", BY_DIRECTION]
         for target in targets_of(mine):
             lines += ["", *directions(mine, target)]
         lines += ["", *_ceilings(mine), "", judged(mine[0].reports[0].judges)]
@@ -80,8 +88,9 @@ def _ceilings(groups: Sequence[Group]) -> list[str]:
     for row in groups[0].reports[0].rows:
         first.setdefault(row.target, row)
     lines = [
-        "Real test items, the ceiling of the accuracy, and real training items against "
-        "them, the floor of the MFD:",
+        "Accuracy of the classifiers on real test items, which imagined ones may "
+        "exceed, for prototypes are easier to tell; and MFD of real training items "
+        "against them:",
         "",
         "| target | accuracy | class MFD | features | pooled MFD | features | items |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

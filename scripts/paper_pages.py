@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from paper_cells import (
+    BY_DIRECTION,
     WARMUP,
     coherence,
     directions,
@@ -136,8 +136,7 @@ def fig_a21(groups: Sequence[Group]) -> str:
 
 
 def _directions(groups: Sequence[Group]) -> list[str]:
-    said = "By direction: accuracy sampled / with posterior means; MFD class / pooled."
-    return [said, "", *directions(groups)]
+    return [BY_DIRECTION, "", *directions(groups)]
 
 
 def ablation(groups: Sequence[Group]) -> str:
@@ -221,9 +220,9 @@ def _frontier(groups: Sequence[Group]) -> list[str]:
 
 Plot = Callable[[Sequence[Group]], bytes]
 PAGES: dict[str, tuple[Callable[[Sequence[Group]], str], dict[str, Plot]]] = {
-    "table1": (table1, {"table1": partial(plot_table2, experiment="table1")}),
+    "table1": (table1, {"table1": plot_table2}),
     "table2": (table2, {"table2": plot_table2, "table2_frontier": plot_frontier}),
     "table3": (table3, {"table3": plot_table3}),
     "fig_a21": (fig_a21, {"fig_a21": plot_fig_a21}),
-    "ablation": (ablation, {"ablation": partial(plot_table2, experiment="ablation")}),
+    "ablation": (ablation, {"ablation": plot_table2}),
 }

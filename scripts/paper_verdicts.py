@@ -54,8 +54,9 @@ def differ(
     a, b = (spread(rows, row, kind, measure) for row in (high, low))
     if a is None or b is None:
         return OPEN, ""
-    numbers = f"{title(high)} {shown(a, measure)}, {title(low)} {shown(b, measure)}"
-    return verdict_of(a, b), numbers
+    what = f"{kind} accuracy" if measure == "accuracy" else "MFD"
+    sides = (f"{title(row)} {shown(s, measure)}" for row, s in ((high, a), (low, b)))
+    return verdict_of(a, b), f"{what}: {' against '.join(sides)}"
 
 
 def compare(

@@ -71,10 +71,11 @@ def gaps(high: Four, low: Four, count: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def rivals(high: Four, low: Four, count: int) -> list[str]:
-    """What ``high`` reaches against ``low``, by target."""
+def rivals(high: Four, low: Four, count: int, measure: str = "accuracy") -> list[str]:
+    """What ``high`` reaches against ``low``, by target, labels first."""
     return [
-        f"{name} {high.told(count, target)} against {low.told(count, target)}"
+        f"{name} {high.told(count, target, measure)} against "
+        f"{low.told(count, target, measure)}"
         for name, target in TARGETS.items()
     ]
 
@@ -120,7 +121,7 @@ def quotes_of_table_3() -> list[str]:
         f"three in {nexus.told(3, 'image')} %",
         f"by {one[0]:.0f} to {one[-1]:.0f} points, {clear(nexus, flat, 1)}.",
         f"above it, by up to {-three[0]:.0f} points, {clear(flat, nexus, 3)}",
-        f"({product.told(1, 'trajectory')}), as published; its sounds",
+        f"({product.told(1, 'trajectory')}), as published. Its sounds",
         "from one modality ({}, {} and {}; Nexus {}, {} and {})".format(
             *(
                 row.told(1, target, "mfd_class")
@@ -128,20 +129,22 @@ def quotes_of_table_3() -> list[str]:
                 for target in ("image", "trajectory", "sound")
             )
         ),
-        f"(labels {modern.told(1, 'label')} against {nexus.told(1, 'label')} %); from "
-        f"three its images and sounds are the most accurate "
+        f"(labels {modern.told(1, 'label')} against {nexus.told(1, 'label')} %)",
+        f"from three its images and sounds are the most accurate "
         f"({modern.told(3, 'image')} and {modern.told(3, 'sound')} %)",
-        "highest ({}, Nexus {}), other than published, unless by the pooled MFD "
-        "({}, {})".format(*curves),
+        "highest ({}, Nexus {}), other than published; by the pooled MFD theirs is "
+        "lower ({}, Nexus {})".format(*curves),
         *rivals(mixture, nexus, 1),
         f"one modality is given, {clear(mixture, nexus, 1)}:",
         *rivals(nexus, mixture, 3),
         f"above it, or level, {clear(nexus, mixture, 3)}:",
-        f"all three they are right more often than those of Nexus "
+        f"from three they are right more often than those of Nexus "
         f"({product.told(3, 'image')} against {nexus.told(3, 'image')} %)",
-        "({} and {} from one)".format(
+        "a lower MFD than those of Nexus ({} and {})".format(
             *(row.told(1, "image", "mfd_class") for row in (product, nexus))
         ),
+        *(rivals(mixture, nexus, n, "accuracy_means")[0] for n in (1, 3)),
+        *rivals(modern, nexus, 1, "accuracy_means")[0:3:2],
         "({} to {}; the pooled one falls from {} to {})".format(
             *(
                 nexus.told(n, "trajectory", measure)
@@ -157,15 +160,6 @@ def disjoint() -> tuple[Four, Four]:
     return Four("nexus_2", "mhd_disjoint"), Four("mmvae_2", "mhd_disjoint")
 
 
-def means(what: str) -> str:
-    """From three, with posterior means in place of samples."""
-    nexus, mixture = (
-        row.direction("image trajectory sound", "label", "accuracy_means")
-        for row in disjoint()
-    )
-    return f"{what}, in {nexus} and {mixture} %"
-
-
 def quotes_of_the_disjoint_split() -> list[str]:
     """What it says of writers and speakers never seen."""
     run = RESULTS / "table3" / "mhd_disjoint_nexus_2_seed0_epochs20_sound100.json"
@@ -178,7 +172,7 @@ def quotes_of_the_disjoint_split() -> list[str]:
     for name, (lead, _) in gaps(nexus, mixture, 3).items():
         assert lead > usual[name][0]
     return [
-        means("both infer the label"),
+        *(rivals(mixture, nexus, n, "accuracy_means")[0] for n in (1, 3)),
         *rivals(mixture, nexus, 1),
         f"MMVAE is above Nexus, {clear(mixture, nexus, 1)}:",
         *rivals(nexus, mixture, 3),
@@ -189,13 +183,24 @@ def quotes_of_the_disjoint_split() -> list[str]:
 
 
 def test_the_readme_quotes_the_disjoint_split() -> None:
-    nexus, mixture = ([row.told(n, "label") for n in (1, 3)] for row in disjoint())
+    pairs = [(m, n) for m in ("accuracy", "accuracy_means") for n in (1, 3)]
     quotes = [
-        "in {} % of the cases from one sensor, and in {} %".format(*nexus),
-        "does so in {} and {} %".format(*mixture),
-        means("both do"),
+        f"| {name} | {' | '.join(row.told(n, 'label', m) for m, n in pairs)} |"
+        for name, row in zip(("Nexus", "MMVAE"), disjoint(), strict=True)
     ]
+    sides = disjoint()[0].record["data"]["sides"]
+    quotes.append(
+        "has {writers} writers and {speakers} speakers".format(**sides["test"])
+        + f", one of whom speaks {100 * sides['largest']['speakers']:.0f} %"
+    )
     assert missing(quotes, RESULTS.parent / "README.md") == []
+
+
+def test_the_files_of_speech_commands_are_those_of_the_runs() -> None:
+    used = Four("nexus_2").record["data"]["sounds"]["speech_commands"]
+    names = (RESULTS / "speech_commands.txt").read_text().split()
+    speakers = {name.split("/")[1].split("_")[0] for name in names}
+    assert (len(set(names)), len(speakers)) == (used["recordings"], used["speakers"])
 
 
 def test_the_guide_quotes_how_many_recordings_there_are() -> None:

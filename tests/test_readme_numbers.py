@@ -12,7 +12,11 @@ import pytest
 from quoting import RESULTS, missing
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = {"all sensors": "everything", "random dropout": "bernoulli"}
+COLUMNS = {
+    "all sensors": "everything",
+    "random dropout": "bernoulli",
+    "unannounced faults": "corruption",
+}
 
 
 def tables(path: Path, head: str) -> list[dict[str, str]]:
@@ -29,13 +33,16 @@ def tables(path: Path, head: str) -> list[dict[str, str]]:
 def test_scores_of_agents() -> None:
     page = ROOT / "results" / "agents_pendulum.md"
     known = {row["agent"]: row for row in tables(page, "## Scores by the way")}
-    told = tables(ROOT / "README.md", "between random actions")
-    assert len(told) == 8
+    told = tables(ROOT / "README.md", "that of random actions")
+    assert len(told) == 11
     for row in told:
         theirs = known[row.pop("agent")]
         for name, score in row.items():
             column = COLUMNS.get(name, name.replace(" ", "_"))
             assert theirs[column].split()[0] == score
+    interval = known["raw, zeros for missing"]["no_image"].split("[")[1].rstrip("]")
+    quote = f"raw agents keep {interval.replace(', ', ' to ')} without the image"
+    assert missing([quote], ROOT / "README.md") == []
 
 
 def scores(page: str) -> dict[str, dict[str, str]]:
@@ -109,6 +116,11 @@ def quotes_of_other_agents() -> list[str]:
         for name in ("everything", "no_image", "no_sound")
     )
     ear, eye = shooter["raw, sound alone"], shooter["raw, image alone"]
+    faults = [
+        conditions("hyperhot")[name]
+        for name in ("freeze_image_3", "freeze_sound_3", "gaussian_sound_3")
+    ]
+    frozen = conditions("digitdial")["freeze_trajectory_3"]
     dial = {row: list(found.values())[2:] for row, found in scores("digitdial").items()}
     return [
         "scores {}, raw agents {} and those trained under dropout {} (".format(*both),
@@ -116,6 +128,11 @@ def quotes_of_other_agents() -> list[str]:
         + f" an agent of the sound alone has {ear['no_image']}",
         "without the sound {}, {} and {}, where".format(*deaf)
         + f" an agent of the image alone has {eye['no_sound']}",
+        "(image {} against {}, sound {} against {}) and where the sound is very noisy "
+        "({} against {})".format(
+            *(row[agent] for row in faults for agent in ("nexus", "raw_dropout"))
+        ),
+        "leaves Nexus {nexus}, raw agents {raw}, MMVAE {mmvae}.".format(**frozen),
         "score {} with all sensors, {} on average where some are missing for good, and "
         "{} under random dropout".format(*dial["Nexus"]),
         "saw a label {}, {} and {}.".format(*dial["Nexus, trained without labels"]),
@@ -124,14 +141,22 @@ def quotes_of_other_agents() -> list[str]:
     ]
 
 
+def conditions(page: str) -> dict[str, dict[str, str]]:
+    """Mean scores of a page of agents, by condition and agent."""
+    path = ROOT / "results" / f"agents_{page}.md"
+    return {
+        row["condition"]: {name: cell.split()[0] for name, cell in row.items()}
+        for row in tables(path, "## Normalised score")
+    }
+
+
 def quotes_of_four_sensors() -> list[str]:
     """What it says of the fourteen ways to miss some of four sensors."""
-    path = ROOT / "results" / "agents_pendulum4.md"
-    rows = tables(path, "## Normalised score")
-    known = {row["condition"]: row for row in rows if row["group"] == "missing"}
+    every = conditions("pendulum4")
+    known = {name: row for name, row in every.items() if row["group"] == "missing"}
 
     def score(row: dict[str, str], agent: str) -> float:
-        return float(row[agent].split()[0])
+        return float(row[agent])
 
     enough = [row for row in known.values() if score(row, "nexus") > 0.5]
     assert (len(known), len(enough)) == (14, 9)
@@ -139,15 +164,16 @@ def quotes_of_four_sensors() -> list[str]:
     for agent in ("nexus", "raw_dropout", "raw_dropout_long"):
         several = [score(row, agent) for row in enough]
         spans[agent] = f"{min(several):.2f} to {max(several):.2f}"
-    every, heard = rows[0], known["only_sound"]
+    whole, heard = every["everything"], known["only_sound"]
     assert score(heard, "nexus") == score(heard, "raw_sound")
     return [
-        f"scores {spans['nexus']} (with everything {score(every, 'nexus'):.2f}): "
+        f"scores {spans['nexus']} (with everything {whole['nexus']}): "
         f"{score(heard, 'nexus'):.2f} from the sound alone",
         f"and {score(known['only_gyro_image'], 'nexus'):.2f} from gyro and camera",
         f"score {spans['raw_dropout']} there, and {spans['raw_dropout_long']} after",
-        f"with {score(every, 'raw_dropout'):.2f} and "
-        f"{score(every, 'raw_dropout_long'):.2f} with everything",
+        f"with {whole['raw_dropout']} and {whole['raw_dropout_long']} with everything",
+        f"keeps {every['bernoulli_30']['nexus']} at a rate of 30 %, and nearly nothing "
+        f"at 70 % ({every['bernoulli_70']['nexus']})",
     ]
 
 
@@ -159,10 +185,9 @@ def quotes_of_speed() -> list[str]:
         for each in benchmark["learning"]["steps_per_second"].values()
     )
     return [
-        f"is {nature:.1f} times as fast",
-        f"{nature_16:.1f} times with 16 environments",
-        f"and {nature_sac:.0f} times with SAC",
-        f"here {small:.1f}, {small_16:.1f} and {small_sac:.1f} times.",
+        f"it is {nature:.1f} times as fast, {nature_16:.1f} times with 16 "
+        f"environments, and {nature_sac:.0f} times with SAC",
+        f"here {small:.1f}, {small_16:.1f} and {small_sac:.1f} times, with PPO, with",
     ]
 
 

@@ -60,7 +60,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     preset, env = PRESETS["pendulum"], gym.make("envs:nexus_rl/MultimodalPendulum-v0")
     modalities = modalities_from_space(env.observation_space, **preset.sensors)
-    Nexus(modalities, preset.model).save_pretrained("runs/demo")
+    Nexus(modalities, preset.model).save_pretrained("runs/pendulum")
     env.close()
     before = dict(gym.registry)
     yield tmp_path

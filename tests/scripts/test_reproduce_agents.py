@@ -134,8 +134,8 @@ def test_nothing_is_made_twice_and_the_page_needs_the_json_alone(
     after = times(tmp_path)
     assert before.items() <= after.items()
     pages = after.keys() - before.keys()
-    names = ("agents_tiny.md", "agents_tiny_returns.png", "agents_tiny_drop_rates.png")
-    assert pages == {f"results/{name}" for name in names}
+    ends = (".md", *(f"_{name}.png" for name in ("scores", "returns", "drop_rates")))
+    assert pages == {f"results/agents_tiny{end}" for end in ends}
     for name in pages:
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
 
@@ -155,7 +155,7 @@ def test_the_page_tells_of_every_agent(made: Path) -> None:
         assert learned == (title in titles)  # what is like another did not learn
     assert "without FPD and alignment (those that are compared here) | open |" in page
     assert "saw 300 simulated observations" in page and "\n4 episodes a" not in page
-    assert "](agents_tiny_returns.png)" in page
+    assert "](agents_tiny_returns.png)" in page and "](agents_tiny_scores.png)" in page
 
 
 def work(folder: Path, rows: tuple[str, ...]) -> None:
