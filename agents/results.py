@@ -9,7 +9,8 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from nexus_rl.errors import UserError, choose
@@ -58,7 +59,7 @@ class Evaluation:
         """Names of the agents, in the order of the rows."""
         return tuple(dict.fromkeys(row["agent"] for row in self.rows))
 
-    @property
+    @cached_property  # pages ask for it thousands of times
     def conditions(self) -> dict[str, str]:
         """The group of each condition, in the order of the rows."""
         return {row["condition"]: row["group"] for row in self.rows}
@@ -97,7 +98,8 @@ class Evaluation:
 
     def to_json(self) -> str:
         """What ``from_json`` reads; a line a row."""
-        told = {name: value for name, value in vars(self).items() if name != "rows"}
+        names = [each.name for each in fields(self) if each.name != "rows"]
+        told = {name: getattr(self, name) for name in names}
         lines = ",\n".join("  " + json.dumps(row) for row in self.rows)
         head = json.dumps(told, indent=1)[:-2]
         return f'{head},\n "rows": [\n{lines}\n ]\n}}\n'

@@ -84,8 +84,10 @@ def load_recordings(data: str, split: str, folder: str | None = None) -> Recordi
     Raises ``DataError`` if they are missing or broken, ``ValueError`` for an unknown
     data set or split.
     """
-    if data not in SOURCES:
+    if not isinstance(data, str) or data not in SOURCES:
         raise ValueError(f"data must be one of {', '.join(SOURCES)}, got {data!r}")
+    if not isinstance(folder, str | os.PathLike | None):
+        raise ValueError(f"folder must be a path, got {folder!r}")
     if split not in SPLITS:
         raise ValueError(f'split must be "train" or "test", got {split!r}')
     read, needed, advice = SOURCES[data]

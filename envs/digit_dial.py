@@ -129,6 +129,9 @@ class DigitDial(RenderedEnv[np.int64]):
         super().__init__(render_mode)
         if isinstance(hold, bool) or not isinstance(hold, int | np.integer) or hold < 1:
             raise ValueError(f"hold must be an integer of at least 1, got {hold!r}")
+        for name, value in {"regular": regular, "show_target": show_target}.items():
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be true or false, got {value!r}")
         self.recordings = load_recordings(data, split, folder)
         self.hold = int(hold)
         self.regular = regular

@@ -18,7 +18,7 @@ from nexus_rl.modality import PAPER, Modality
 from nexus_rl.models.core import MultimodalVAE
 
 INK, RIGHT, WRONG = "#222222", "#1a7f37", "#c2410c"
-IMAGINED = 3  # rows of samples for each source
+IMAGINED = 3  # rows of samples from the only other modality; from each of several one
 
 Row = tuple[str, Tensor]
 
@@ -41,9 +41,9 @@ def draw(
 ) -> Figure:
     """A column an example: data, reconstructions of both levels, and imagination.
 
-    Each modality's part shows the data, its bottom and top reconstruction, and three
-    samples from each single other modality. ``stage`` "bottom" leaves the top out.
-    Puts the model into eval mode.
+    Each modality's part shows the data, its bottom and top reconstruction, and samples
+    from each single other modality, three where there is one. ``stage`` "bottom" leaves
+    the top out. Puts the model into eval mode.
     """
     model.eval()
     sections = [
@@ -86,8 +86,9 @@ def _rows(
         return rows
     top = model.generate(alone, targets=[name], generator=noise)[name]
     rows.append(("top level", top))
-    for source in batch:
-        for k in range(IMAGINED if source != name else 0):
+    others = [source for source in batch if source != name]
+    for source in others:
+        for k in range(IMAGINED if len(others) == 1 else 1):
             given = {source: batch[source]}
             imagined = model.generate(given, targets=[name], generator=noise)[name]
             rows.append((f"from {source}" if k == 0 else "", imagined))

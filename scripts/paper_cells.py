@@ -8,6 +8,7 @@ from typing import Any
 
 from paper_groups import Group, title
 
+from nexus_rl.cmi.judges import MOST_EPOCHS
 from nexus_rl.cmi.spread import Spread, over_seeds
 
 WARMUP = """The KL weights rise over 20 epochs, as in the paper's code: runs of 20 \
@@ -20,9 +21,14 @@ accuracy goes in steps of 10 % a seed."""
 
 def judged(judges: Mapping[str, Any]) -> str:
     """How classifiers and autoencoders were trained."""
+    few = "".join(
+        f" (those of {name}, on its distinct rows, for as many steps or {MOST_EPOCHS} "
+        "epochs, whichever is less)"
+        for name in judges.get("distinct", {})
+    )
     return (
         f"Classifiers and autoencoders were trained for {judges['classifier_epochs']} "
-        f"and {judges['autoencoder_epochs']} epochs with batches of "
+        f"and {judges['autoencoder_epochs']} epochs{few} with batches of "
         f"{judges['batch_size']}; in the paper's code for 100, autoencoders of images "
         "with batches of 16, so that MFDs do not compare with the paper's."
     )

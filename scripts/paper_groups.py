@@ -82,7 +82,7 @@ def read_groups(folder: Path) -> list[Group]:
     found: dict[tuple[str, int, str, str], list[Report]] = defaultdict(list)
     first: dict[str, tuple[Path, Report]] = {}
     for path in sorted(folder.glob("*.json")):
-        report = Report.from_json(path.read_text())
+        report = read_report(path)
         row, run = next(iter(report.runs.items()))
         found[run["dataset"], run["epochs"], row, alone_of(run)].append(report)
         _check_data(first.setdefault(run["dataset"], (path, report)), path, report)
@@ -90,6 +90,16 @@ def read_groups(folder: Path) -> list[Group]:
         raise UserError(f"no results in {folder}")
     groups = [Group(key[0], key[2], key[1], tuple(r)) for key, r in found.items()]
     return sorted(groups, key=_place)
+
+
+def read_report(path: Path) -> Report:
+    """The result of a run. Raises ``UserError`` that names a damaged file."""
+    try:
+        return Report.from_json(path.read_text())
+    except (UserError, OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: {error}; restore it, or delete it, and it is made again"
+        ) from None
 
 
 def alone_of(run: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ FOUR_LEVELS = {"2": "paper_four"}
 TWO = ("image", "label")
 FOUR = ("table3", "samples")  # experiments with all of MHD's modalities
 OF_MHD = ("table1", *FOUR)
+DRAWN = ("pictures", "samples")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Args:
     cache: Path | None = None
     """Where classifiers and autoencoders are kept; the user's cache if not given."""
     data_dir: Path | None = None
-    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download."""
+    """Where the data files are; otherwise NEXUS_RL_DATA, the cache, a download; mhd
+    is never downloaded, but also found in data/mhd."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
@@ -76,6 +78,10 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
         if getattr(args, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(args, name)}")
     make = choose(args.experiment, EXPERIMENTS, "experiment")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"{args.out} is not a folder; choose another (--out)")
+    if args.experiment in DRAWN and args.seeds != Args.seeds:
+        raise UserError(f"--seeds is for tables: {args.experiment} draws seed 0 alone")
     usual = "mhd" if args.experiment in OF_MHD else "fashion_mnist"
     args = replace(args, dataset=args.dataset or usual)
     if args.experiment in OF_MHD and args.dataset != "mhd":

@@ -68,10 +68,18 @@ def imagined(models: Models, dataset: Dataset) -> Iterator[tuple[str, Line]]:
 
 def draw(lines: Mapping[str, Line]) -> Figure:
     """Image, trajectory and sound of every digit, a line a row of the table."""
-    figure = Figure(figsize=(1.2 + 0.9 * 3 * len(DIGITS), 0.95 * len(lines)))
-    figure.subplots_adjust(0.09, 0.01, 0.99, 0.99, wspace=0.08, hspace=0.08)
-    axes: Any = figure.subplots(len(lines), 3 * len(DIGITS), squeeze=False)
-    hide_axes(axes)
+    figure = Figure(figsize=(1.2 + 0.98 * 3 * len(DIGITS), 0.95 * len(lines) + 0.3))
+    top = 1 - 0.3 / figure.get_figheight()
+    figure.subplots_adjust(0.09, 0.01, 0.99, top, wspace=0.08, hspace=0.08)
+    gap = 0.3  # between digits
+    widths = ([1.0] * len(SHOWN) + [gap]) * len(DIGITS)
+    grid: Any = figure.subplots(
+        len(lines), len(widths), squeeze=False, gridspec_kw={"width_ratios": widths}
+    )
+    hide_axes(grid)
+    axes = [[ax for ax, w in zip(line, widths, strict=True) if w == 1] for line in grid]
+    for k, digit in enumerate(DIGITS):
+        axes[0][3 * k + 1].set_title(f"from the label {digit}", fontsize=10)
     for line, (row, made) in zip(axes, lines.items(), strict=True):
         name = "data" if row == "data" else title(row)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

@@ -41,8 +41,9 @@ class Args:
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Model whose bottom level is copied and frozen (for --stage top)."""
     data_dir: Path | None = None
-    """Where the data files are, otherwise NEXUS_RL_DATA, the cache, a download; for
-    an environment where simulated data are kept, otherwise runs/data."""
+    """Where the data files are, otherwise NEXUS_RL_DATA, the cache, a download; mhd
+    is never downloaded, but also found in data/mhd. For an environment where simulated
+    data are kept, otherwise runs/data."""
     rows: int = 20_000
     """Observations to simulate in an environment."""
     alone_epochs: int = 0

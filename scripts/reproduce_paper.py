@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
+from paper_groups import read_report
 from paper_jobs import Job, run_jobs
-from paper_runs import Args, dataset_of, runs_of
+from paper_runs import DRAWN, Args, dataset_of, runs_of
 
 from nexus_rl import cli
-from nexus_rl.cmi.report import Report
 from nexus_rl.errors import UserError
 from nexus_rl.files import write_atomic
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     args, runs = runs_of(tyro.cli(Args, description=__doc__))
-    if args.experiment in ("pictures", "samples"):
+    if args.experiment in DRAWN:
         written = write_pictures(runs, args)
     else:
         written = write_results(runs, args)
@@ -47,6 +47,9 @@ def write_results(runs: Sequence[Run], args: Args) -> list[Path]:
     """Makes the results that are not there, and the pages of all."""
     waiting = [run for run in runs if not made(run, args)]
     if waiting:
+        from nexus_rl.cmi.evaluate import check_classes
+
+        check_classes(dataset_of(args), judges_of(args))
         judges = [Job(make_judge, name) for name in judges_of(args).names()]
         run_jobs(judges, args, args.jobs, "judges")
         run_jobs(jobs_of(waiting), args, args.jobs, "runs")
@@ -118,7 +121,7 @@ def made(run: Run, args: Args) -> bool:
     path = result_of(run, args)
     if not path.exists():
         return False
-    report = Report.from_json(path.read_text())
+    report = read_report(path)
     now = json.loads(json.dumps(run.describe()))
     pairs = {"samples": (report.settings.get("samples"), args.samples)}
     for name, digest in data_digests(args).items():

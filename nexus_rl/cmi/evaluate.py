@@ -86,7 +86,7 @@ def prepare(
     for name in targets:
         judges.check_judged(name)
     if "class" in frechet and not all(is_label(dataset, name) for name in targets):
-        _check_classes(dataset, judges)
+        check_classes(dataset, judges)
     return Measure(dataset, judges, samples, [*frechet], seed, batch_size)
 
 
@@ -146,12 +146,13 @@ def _check(
         )
 
 
-def _check_classes(dataset: Dataset, judges: Judges) -> None:
+def check_classes(dataset: Dataset, judges: Judges) -> None:
+    """Raises ``UserError`` where a class has too few items for an MFD of its own."""
     for part, data in (("test", dataset.test), ("train", dataset.train)):
         counts = classes_of(data[judges.label]).bincount(minlength=judges.classes)
         if counts.min() < 2:
             raise UserError(
                 f"class MFD needs at least two items of every class, but class "
                 f"{int(counts.argmin())} has {int(counts.min())} in {part} of dataset "
-                f'{dataset.name!r}; use more data, or frechet=["pooled"]'
+                f"{dataset.name!r}; use more data, or measure the pooled MFD alone"
             )

@@ -15,7 +15,7 @@ from worlds import Truth, world
 
 from nexus_rl import TrainConfig, UserError, load_model, make_model, train
 from nexus_rl.cmi import evaluate_cmi
-from nexus_rl.cmi.experiment import Run, train_bottoms, train_model
+from nexus_rl.cmi.experiment import Run, _posterior, train_bottoms, train_model
 from nexus_rl.config import ModelConfig
 from nexus_rl.files import read_json
 from nexus_rl.models import MultimodalVAE
@@ -125,7 +125,13 @@ def test_a_bottom_that_is_trained_alone_comes_first_and_stays(tmp_path: Path) ->
     trained = read_json(own / "run.json", "run")
     assert trained["trained"]["rows"] == 50  # each distinct row once
     assert (trained["train"]["epochs"], trained["train"]["seed"]) == (3, 1)
-    best = load_model(own / "best").bottoms["sound"].state_dict()
+    bottom = load_model(own / "best")
+    best = bottom.bottoms["sound"].state_dict()
+    known = bottom.bottom_posteriors({"sound": repeated})["sound"]
+    for mine, theirs in zip(
+        _posterior(bottom, three, "sound"), (known.mean, known.logvar), strict=True
+    ):
+        assert torch.allclose(mine, theirs, atol=1e-5)
     for model in models:
         found = model.bottoms["sound"].state_dict()
         assert all(torch.equal(found[key], value) for key, value in best.items())

@@ -10,11 +10,13 @@ import torch
 from mhd_world import OPTIONS, sounds_in, write_strokes
 
 from nexus_rl.data import load_dataset
+from nexus_rl.data.mhd import store
 from nexus_rl.data.mhd.build import Options, build
 from nexus_rl.data.mhd.pairing import Origins, held_out, pair
 from nexus_rl.data.mhd.sounds import read_speech_commands
 from nexus_rl.data.mhd.store import Folder
 from nexus_rl.errors import UserError
+from nexus_rl.files import write_json
 
 
 def test_the_dataset_is_loaded_compact_and_balanced(built):
@@ -88,6 +90,25 @@ def test_a_build_that_broke_off_goes_on_to_the_same_bytes(
     assert not (out / ".sound.npy.partial").exists()
 
 
+def test_a_folder_that_broke_off_at_its_index_goes_on(
+    world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out, options = tmp_path / "mhd", Options(10, 10)
+
+    def break_off(path, value):
+        write_json(path, value)
+        if path.name == "index.json":
+            raise KeyboardInterrupt
+        assert not (out / "index.json").exists()
+
+    monkeypatch.setattr(store, "write_json", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        build(out, *world, options)
+    monkeypatch.undo()
+    assert Folder(out).whole and (out / "building.json").exists()
+    load_dataset("mhd", out)
+
+
 def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):
     out = tmp_path / "mhd"
     options = Options(20, 10)
@@ -100,6 +121,9 @@ def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):
     with pytest.raises(UserError, match=r"holds other files \(diary\.txt"):
         build(out, *world, options, overwrite=True)
     assert Folder(out).whole
+    (out / "diary.txt").rename(out / "examples" / "mine.wav")
+    with pytest.raises(UserError, match=r"holds other files \(mine\.wav"):
+        build(out, *world, options, overwrite=True)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "sound.npy").write_text("somebody else's")
@@ -198,6 +222,7 @@ def test_recordings_are_on_one_side_and_used_equally(split):
     assert (digits[test.exemplar] == test.label).all()
     assert np.ptp(np.bincount(train.sound)[np.unique(train.sound)]) <= 1
     assert len(set(train.sound) | set(test.sound)) == 600
+    assert len(set(test.sound)) == 100  # as many as there are test rows, a sixth
     both = np.concatenate([train.exemplar, test.exemplar])
     copies = np.concatenate([train.copy, test.copy])
     assert len(set(zip(both.tolist(), copies.tolist(), strict=True))) == 6000

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from nexus_rl.data import load_dataset
+from nexus_rl.data.audio import waveform
 from nexus_rl.data.mhd.official import convert
+from nexus_rl.data.mhd.wav import read_wav
 from nexus_rl.errors import UserError
 
 
@@ -122,6 +124,25 @@ def test_one_file_twice_is_refused(tmp_path: Path):
     first, _ = save(tmp_path / "pt", content(20, 0), content(20, 1))
     with pytest.raises(UserError, match=r"are the same: give train, then test"):
         convert((first, first), tmp_path / "mhd")
+
+
+def test_files_in_the_other_order_are_refused(tmp_path: Path):
+    train, test = save(tmp_path / "pt", content(40, 0), content(20, 1))
+    with pytest.raises(UserError, match=r"20 rows and .* 40: give train, then test"):
+        convert((test, train), tmp_path / "mhd")
+    assert not (tmp_path / "mhd").exists()
+
+
+def test_examples_sound_as_loud_as_the_files_say(tmp_path: Path):
+    """Loudest is 20 dB here, quietest -60: the levels of sounds, not of strokes."""
+    files = save(tmp_path / "pt", content(20, 0), content(20, 1))
+    folder = convert(files, tmp_path / "mhd")
+    data = load_dataset("mhd", folder.path).train
+    first = (data["label"] == 7).nonzero()[0, 0]
+    expected = waveform(data["sound"][first].float() / 255, (-60.0, 20.0))
+    found, rate = read_wav(folder.path / "examples" / "7.wav")
+    assert rate == 16_000
+    assert torch.allclose(found, expected[0], atol=1e-4)
 
 
 def test_truncated_and_missing_files_are_named(tmp_path: Path):

@@ -82,19 +82,32 @@ def test_clips_longer_than_a_second_are_cut(tmp_path: Path):
     assert spectrograms(read_speech_commands(folder).clips).shape[2:] == (32, 128)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "text", "stereo", "empty", "0 Hz"])
+@pytest.mark.parametrize(
+    "kind", ["truncated", "text", "stereo", "empty", "0 Hz", "11127 Hz", "192000 Hz"]
+)
 def test_corrupt_recordings_are_named(tmp_path: Path, kind: str):
     folder = write_speech_commands(tmp_path)
     path = folder / "six" / "1abc_nohash_6.wav"
     whole = path.read_bytes()
     if kind == "stereo":
         write_clip(path, tone(6, 0, 0), 16_000, channels=2)
+    elif kind.endswith("Hz"):
+        rate = int(kind.split()[0]).to_bytes(4, "little")
+        path.write_bytes(whole[:24] + rate + whole[28:])
     else:
         broken = {"truncated": whole[:-600], "text": b"not sound", "empty": b""}
-        broken["0 Hz"] = whole[:24] + bytes(4) + whole[28:]
         path.write_bytes(broken[kind])
     with pytest.raises(UserError, match=r"1abc_nohash_6\.wav"):
         spectrograms(read_speech_commands(folder).clips)
+
+
+@pytest.mark.parametrize("kind", ["dangling", "folder"])
+def test_a_recording_that_cannot_be_read_is_named(tmp_path: Path, kind: str):
+    folder = write_speech_commands(tmp_path)
+    path = folder / "six" / "zz_nohash_0.wav"
+    path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"zz_nohash_0\.wav cannot be read"):
+        read_speech_commands(folder)
 
 
 def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
@@ -120,9 +133,11 @@ def test_a_corrupt_archive_and_a_missing_word_are_refused(tmp_path: Path):
         arrays = dict(archive)
     for name, odd, wrong in (
         ("sample_rate", 0, "0 Hz"),
+        ("sample_rate", 192_001, "192001 Hz"),
         ("labels", arrays["labels"] + 10, "digit 10"),
         ("offsets", arrays["offsets"] * 2, "offsets"),
         ("audio", arrays["audio"].astype(np.float32), "float32"),
+        ("audio", arrays["audio"][:, None], "2 axes"),
     ):
         np.savez(path, **{**arrays, name: odd})
         with pytest.raises(UserError, match=rf"fsdd\.npz is corrupt .*{wrong}"):

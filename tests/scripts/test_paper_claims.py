@@ -95,6 +95,14 @@ def test_a_difference_counts_beyond_the_seeds_noise(
     assert highest[0] == "contradicted"
 
 
+def test_a_difference_of_one_noise_is_none(claims: ModuleType, tmp_path: Path) -> None:
+    """1.5 points apart with deviations of 1: more than one of both together, 1.41."""
+    write(tmp_path, "nexus_2", [0.800, 0.810, 0.820])
+    write(tmp_path, "mvae_1", [0.785, 0.795, 0.805])
+    claim = "Single-level MVAE: cross-modality accuracy is low"
+    assert verdicts(claims.write_claims(tmp_path))[claim][0] == "not confirmed"
+
+
 def test_both_kinds_of_mfd_are_heard(claims: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, "nexus_2", [0.80, 0.81, 0.82], mfd=100, pooled=60)
     write(tmp_path, "mvae_1", [0.20, 0.21, 0.22], mfd=120, pooled=40)

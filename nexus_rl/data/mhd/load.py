@@ -72,13 +72,18 @@ def find_built(data_dir: str | Path | None = None) -> Folder:
         if (place / INDEX).is_file():
             return Folder(place)
     lines = [f"  {place}: {_state(place)}" for place in places]
+    theirs = next((place for place in places if _official(place)), Path())
+    files = " ".join(str(theirs / name) for name in OFFICIAL)
+    # Not the folder of the files: nothing is built beside what is there.
+    free = next((place for place in (*places, HERE) if not place.is_dir()), HERE)
     raise UserError(
         "\n".join(
             [
                 "cannot find dataset 'mhd', which is built once. Tried:",
                 *lines,
                 f"Build it with: {COMMAND} --out {places[-1]}",
-                f"or from the authors' files: --from-official {' '.join(OFFICIAL)}",
+                "or from the authors' files: "
+                f"{COMMAND} --from-official {files} --out {free}",
             ]
         )
     )
@@ -87,9 +92,13 @@ def find_built(data_dir: str | Path | None = None) -> Folder:
 def _state(place: Path) -> str:
     if (place / BUILDING).is_file():
         return "unfinished; make the same call of build_mhd.py again"
-    if any((place / name).is_file() for name in OFFICIAL):
+    if _official(place):
         return "holds the authors' files, which must be converted (--from-official)"
     return "not there" if place.is_dir() else "no folder"
+
+
+def _official(place: Path) -> bool:
+    return any((place / name).is_file() for name in OFFICIAL)
 
 
 def sound_levels(data_dir: str | Path | None = None) -> tuple[float, float]:

@@ -72,14 +72,20 @@ def convert(
     for part, path in zip(PARTS, files, strict=True):
         columns, scales[part] = _convert_part(path, unique, progress)
         arrays |= {f"{part}_{name}": column for name, column in columns.items()}
+    rows = [len(arrays[f"{part}_label"]) for part in PARTS]
+    if rows[0] < rows[1]:
+        raise UserError(
+            f"{files[0]} has {rows[0]} rows and {files[1]} {rows[1]}: give train, then "
+            "test"
+        )
     # Only now: a corrupt file must not cost the dataset that is there.
     folder.claim(origin, overwrite)
     for name, array in arrays.items():
         folder.write(name, array)
-    rows = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
-    folder.write("sound", rows)
+    sounds = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
+    folder.write("sound", sounds)
     write_examples(folder, scales["train"]["sound"])
-    samples = {part: len(arrays[f"{part}_label"]) for part in PARTS}
+    samples = dict(zip(PARTS, rows, strict=True))
     folder.finish({"samples": samples, "normalisation": scales, "source": origin})
     return folder
 

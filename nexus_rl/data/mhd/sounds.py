@@ -20,7 +20,7 @@ from torchaudio.functional import resample
 from tqdm import tqdm
 
 from nexus_rl.data.audio import log_mel
-from nexus_rl.data.mhd.wav import read_wav
+from nexus_rl.data.mhd.wav import RATES, read_wav
 from nexus_rl.errors import UserError
 
 RATE = 16_000
@@ -183,11 +183,12 @@ def _archived(arrays: dict[str, NDArray[Any]], k: int) -> Recording:
     speaker = str(arrays["speaker_names"][int(arrays["speakers"][k])])
     first, end = arrays["offsets"][k : k + 2].tolist()
     samples, rate = arrays["audio"][first:end], int(arrays["sample_rate"])
-    if samples.dtype != np.int16:
-        raise ValueError(f"audio of {samples.dtype}, expected int16")
+    if samples.dtype != np.int16 or samples.ndim != 1:
+        found = f"{samples.ndim} axes of {samples.dtype}"
+        raise ValueError(f"audio has {found}, expected one axis of int16")
     if not 0 < len(samples) == end - first:
         raise ValueError(f"recording {k} is not as its offsets say")
-    if rate < 1 or not 0 <= digit <= 9:
+    if rate not in RATES or not 0 <= digit <= 9:
         raise ValueError(f"recording {k} is of digit {digit}, at {rate} Hz")
 
     def read() -> tuple[Tensor, int]:
@@ -200,6 +201,12 @@ def _digest(files: Any) -> str:
     """SHA-256 over the names and SHA-256s of files, as ``sha256sum`` prints them."""
     whole = hashlib.sha256()
     for name, path in files:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}); restore it or take it out "
+                "of the folder"
+            ) from error
         whole.update(f"{digest}  {name}\n".encode())
     return whole.hexdigest()

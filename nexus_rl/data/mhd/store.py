@@ -55,6 +55,8 @@ _KNOWN = {
     *(INDEX, BUILDING),
 }
 
+_HEARD = {f"{digit}.wav" for digit in range(10)}
+
 Array = NDArray[Any]
 
 
@@ -91,8 +93,9 @@ class Folder:
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a folder; choose another (--out)")
         names = {path.name for path in self.path.iterdir()}
-        known = _KNOWN | {f".{name}.partial" for name in _KNOWN}
-        foreign = names - known
+        heard = {path.name for path in (self.path / EXAMPLES).glob("*")}
+        known = _partly(_KNOWN)
+        foreign = (names - known) | (heard - _partly(_HEARD))
         if not names & {INDEX, BUILDING, *_aside(names)}:
             foreign = names
         if foreign:
@@ -225,6 +228,11 @@ def versions() -> dict[str, str]:
 
 def _again(folder: Folder) -> str:
     return f"Restore it, or build it again: {COMMAND} --out {folder.path} --overwrite"
+
+
+def _partly(names: set[str]) -> set[str]:
+    """Files of these names, and what a killed process leaves of them."""
+    return names | {f".{name}.partial" for name in names}
 
 
 def _aside(names: set[str]) -> set[str]:

@@ -13,11 +13,15 @@ from torch import Tensor
 from nexus_rl.errors import UserError
 from nexus_rl.files import write_atomic
 
+# Hz. The filter that resamples others has a gigabyte and more.
+RATES = range(4_000, 96_001, 25)
+
 
 def read_wav(path: Path) -> tuple[Tensor, int]:
     """The samples of a file, (n,) float32 in [-1, 1), and their rate in Hz.
 
-    Raises ``UserError`` unless it is a WAV file of 16-bit mono samples, at least one.
+    Raises ``UserError`` unless it is a WAV file of 16-bit mono samples, at least one,
+    at one of ``RATES``.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -29,12 +33,13 @@ def read_wav(path: Path) -> tuple[Tensor, int]:
             f"{path} is not a readable WAV file ({error or 'it is too short'}); "
             "restore it or take it out of the folder"
         ) from error
-    if kind != (1, 16) or not content or len(content) != promised or rate < 1:
+    whole = content and len(content) == promised
+    if kind != (1, 16) or not whole or rate not in RATES:
         raise UserError(
-            f"{path}: expected a whole WAV file of 16-bit mono sound, found {kind[0]} "
-            f"channel(s) of {kind[1]} bits, {len(content)} of {promised} bytes, "
-            f"{rate} Hz; "
-            "restore it or take it out of the folder"
+            f"{path}: expected a whole WAV file of 16-bit mono sound, of 4,000 to "
+            f"96,000 Hz in steps of 25, found {kind[0]} channel(s) of {kind[1]} bits, "
+            f"{len(content)} of {promised} bytes, {rate} Hz; restore it or take it out "
+            "of the folder"
         )
     samples = np.frombuffer(content, "<i2").astype(np.float32) / 32768
     return torch.from_numpy(samples), rate
