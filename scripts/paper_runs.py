@@ -80,7 +80,7 @@ def runs_of(args: Args) -> tuple[Args, list[Run]]:
     make = choose(args.experiment, EXPERIMENTS, "experiment")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out} is not a folder; choose another (--out)")
-    if args.experiment in DRAWN and args.seeds != Args.seeds:
+    if args.experiment in DRAWN and args.seeds not in (1, Args.seeds):
         raise UserError(f"--seeds is for tables: {args.experiment} draws seed 0 alone")
     usual = "mhd" if args.experiment in OF_MHD else "fashion_mnist"
     args = replace(args, dataset=args.dataset or usual)

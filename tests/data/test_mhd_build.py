@@ -198,8 +198,13 @@ def test_a_dataset_that_is_nowhere_says_how_to_build_it(
     assert str(home / "mhd") in str(e.value)
     (home / "mhd").mkdir(parents=True)
     (home / "mhd" / "mhd_train.pt").touch()
-    with pytest.raises(UserError, match="authors' files, which must be converted"):
+    with pytest.raises(UserError, match="authors' files, which must be converted") as e:
         load_dataset("mhd")
+    files = " ".join(str(home / "mhd" / f"mhd_{part}.pt") for part in ("train", "test"))
+    assert f"--from-official {files} --out data/mhd" in str(e.value)
+    with pytest.raises(UserError, match="must be converted") as e:
+        load_dataset("mhd", home / "mhd")  # where nothing can be built beside them
+    assert f"--from-official {files} --out {home / 'mhd' / 'mhd'}" in str(e.value)
 
 
 def test_a_built_folder_is_found_in_the_cache(

@@ -206,6 +206,10 @@ def test_needs_no_pygame_and_nothing_of_the_library():
         ("DigitDial-v0", {"split": "all"}, 'split must be "train" or "test", got'),
         ("DigitDial-v0", {"hold": 0}, "hold must be .* got 0"),
         ("DigitDial-v0", {"hold": True}, "hold must be .* True"),
+        ("DigitDial-v0", {"regular": "no"}, "regular must be true or false, got 'no'"),
+        ("DigitDial-v0", {"show_target": 0}, "show_target must be true or false"),
+        ("DigitDial-v0", {"data": ["mhd"]}, "data must be one of"),
+        ("DigitDial-v0", {"folder": 3}, "folder must be a path, got 3"),
     ],
 )
 def test_bad_arguments_are_named(name, arguments, message):

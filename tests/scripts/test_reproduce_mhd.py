@@ -6,13 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from mhd_world import sounds_in, write_strokes
 from script_runs import Finished, Script, error_line, read
 
 from nexus_rl import load_model
 from nexus_rl.cmi import Report
+from nexus_rl.data.audio import waveform
 from nexus_rl.data.mhd.build import Options, build
+from nexus_rl.data.mhd.load import sound_levels
 from nexus_rl.data.mhd.wav import read_wav
+from nexus_rl.draws import seeded
 
 SMALL = ["--seeds", "1", "--epochs", "1", "--samples", "2", "--device", "cpu"]
 FOUR = ["--rows", "nexus_2", "mmvae_2", "--sound-epochs", "2"]
@@ -138,6 +142,33 @@ def test_samples_can_be_seen_and_heard(folder: Path) -> None:
     assert sounds == {f"{row}_{digit}" for row in rows for digit in (0, 4, 7, 9)}
     heard, rate = read_wav(out / "samples_mhd_disjoint" / "data_4.wav")
     assert (len(heard), rate) == (16_000, 16_000) and heard.abs().max() > 0.9
+    model = load_model(folder / "runs/paper/mhd_disjoint_nexus_2_seed0_epochs1_sound2")
+    made = model.generate(
+        {"label": torch.tensor([0, 4, 7, 9])},
+        targets=["image", "trajectory", "sound"],
+        generator=seeded(0),
+    )
+    expected = waveform(made["sound"][:, 0], sound_levels(folder / "mhd"))
+    for digit, sound in zip((0, 4, 7, 9), expected, strict=True):
+        heard, _ = read_wav(out / f"samples_mhd_disjoint/nexus_2_{digit}.wav")
+        assert torch.allclose(heard, sound, atol=1e-4)
+
+
+def test_too_few_data_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    strokes, sounds = write_strokes(tmp_path / "uji.txt"), sounds_in(tmp_path)
+    build(tmp_path / "mhd", strokes, sounds, Options(20, 10))
+    told = error_line(run(tmp_path, "table3", *FOUR))
+    assert "at least two items of every class" in told
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_result_is_named(folder: Path, tmp_path: Path) -> None:
+    for name in ("mhd", "results"):
+        shutil.copytree(folder / name, tmp_path / name)
+    name = "mhd_disjoint_mmvae_2_seed0_epochs1_sound2.json"
+    (tmp_path / "results/table3" / name).write_text("{}")
+    told = error_line(run(tmp_path, "table3", *FOUR))
+    assert name in told and "delete it, and it is made again" in told
 
 
 def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
@@ -152,4 +183,7 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
         assert f"unknown row {row!r}" in told("table3", "--rows", row)
     for experiment in ("samples", "table1"):
         assert "is about mhd, not tiny" in told(experiment, "--dataset", "tiny")
+    assert "--seeds is for tables" in told("samples", "--seeds", "5")
+    (tmp_path / "file").touch()
+    assert "file is not a folder" in told("samples", "--out", "file")
     assert not any(path.is_dir() for path in tmp_path.iterdir())
