@@ -141,6 +141,29 @@ def quotes_of_other_agents() -> list[str]:
     ]
 
 
+def test_the_readme_quotes_the_dial() -> None:
+    every = conditions("digitdial")
+    whole = every["everything"]
+    alone = [row for name, row in every.items() if name.startswith("only_")]
+    spans = {
+        agent: "{} to {}".format(*(f(row[agent] for row in alone) for f in (min, max)))
+        for agent in ("nexus", "raw_dropout", "nexus_unlabelled")
+    }
+    frozen = every["freeze_trajectory_3"]
+    quotes = [
+        f"score {whole['nexus']} with camera, pen and microphone, and "
+        f"{spans['nexus']} with one",
+        f"raw sensors score {whole['raw']} with all, and nothing",
+        f"score {whole['raw_dropout']} with all, and {spans['raw_dropout']} with one",
+        f"scores {whole['nexus_unlabelled']} with all sensors, and "
+        f"{spans['nexus_unlabelled']} with one",
+        f"leaves Nexus {frozen['nexus']}, raw agents {frozen['raw']}",
+    ]
+    assert missing(quotes, ROOT / "README.md") == []
+    for name in ("only_image", "only_sound"):
+        assert float(every[name]["raw"]) <= 0
+
+
 def conditions(page: str) -> dict[str, dict[str, str]]:
     """Mean scores of a page of agents, by condition and agent."""
     path = ROOT / "results" / f"agents_{page}.md"
