@@ -82,6 +82,6 @@ def show_trajectory(ax: Any, trajectory: Any) -> None:
     x, y = trajectory.astype(np.float32).reshape(2, -1)
     ax.plot(x, y, color=FAINT, linewidth=1)
     ax.scatter(x, y, c=np.arange(len(x)), cmap="viridis", s=5, linewidths=0)
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", adjustable="datalim")  # boxes stay in line
     ax.invert_yaxis()
     ax.margins(0.15)
