@@ -54,8 +54,8 @@ actions ({found.random:.0f}) and 1 for the agent that sees the true state \
 ({found.oracle:.0f}), which learned like the others and is no upper bound; means over \
 training seeds, with bootstrap 95 % intervals: of two or three seeds their whole \
 range. "corruption" is unannounced. In a blackout agents that see latents keep the \
-last one. Agents trained under dropout, and one "told what is missing", see a \
-mask of the sensors that are there.""",
+last one. Encoders leave out what is missing; agents that \
+see a mask of the sensors that are there, too: {masked(found)}.""",
         "## Scores by the way sensors fail",
         group_table(found),
         "## Hypotheses",
@@ -79,6 +79,12 @@ once, for any number of agents.""",
         ).strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def masked(found: Measured) -> str:
+    """Who is told which sensors are there."""
+    rows = found.plan.rows
+    return "; ".join(t for row, t in found.titles.items() if rows[row].perception.mask)
 
 
 def data_text(found: Measured) -> str:

@@ -16,7 +16,7 @@ epochs end as soon as the weights are full, where the paper's go on for 80."""
 
 BY_DIRECTION = """By direction: accuracy sampled / with posterior means; MFD class / \
 pooled. From a label alone posterior means make one item a class, so that their \
-accuracy goes in steps of 10 % a seed."""
+accuracy goes in steps of a class, about 10 %, a seed."""
 
 
 def judged(judges: Mapping[str, Any]) -> str:

@@ -135,7 +135,7 @@ def only(rows: Rows, mfd: str) -> Finding:
 
 
 CLAIMS: dict[str, Test] = {
-    "Neither MVAE nor MMVAE (single level) is level with Nexus in both accuracy and "
+    "Neither MVAE nor MMVAE (single level) is as good as Nexus in both accuracy and "
     "MFD": only,
     "A second level lowers the MFD of Nexus": lambda rows, mfd: differ(
         rows, "nexus_1", "nexus_2", measure=mfd

@@ -72,7 +72,8 @@ class Args:
 def runs_of(args: Args) -> tuple[Args, list[Run]]:
     """The arguments, completed, and all runs of their experiment, in order.
 
-    Raises ``UserError`` for unknown names and numbers below 1.
+    Raises ``UserError`` for unknown names, numbers below 1, options without a use, and
+    a file in the place of the folder of results.
     """
     for name in ("seeds", "epochs", "sound_epochs", "samples", "jobs"):
         if getattr(args, name) < 1:

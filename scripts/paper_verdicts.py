@@ -68,7 +68,7 @@ def compare(
         a, b = (spread(rows, row, kind, "accuracy") for row in (one, other))
         if a is None or b is None:
             return OPEN, ""
-        numbers = f"{kind} {shown(a, 'accuracy')} and {shown(b, 'accuracy')}"
+        numbers = f"{kind} {shown(a, 'accuracy')} against {shown(b, 'accuracy')}"
         findings.append((verdict(a, b), numbers))
     return every(*findings)
 

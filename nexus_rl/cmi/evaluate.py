@@ -154,5 +154,6 @@ def check_classes(dataset: Dataset, judges: Judges) -> None:
             raise UserError(
                 f"class MFD needs at least two items of every class, but class "
                 f"{int(counts.argmin())} has {int(counts.min())} in {part} of dataset "
-                f"{dataset.name!r}; use more data, or measure the pooled MFD alone"
+                f"{dataset.name!r}; use more data (evaluate_cmi can do without, too: "
+                "frechet)"
             )

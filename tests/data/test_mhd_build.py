@@ -122,7 +122,7 @@ def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):
         build(out, *world, options, overwrite=True)
     assert Folder(out).whole
     (out / "diary.txt").rename(out / "examples" / "mine.wav")
-    with pytest.raises(UserError, match=r"holds other files \(mine\.wav"):
+    with pytest.raises(UserError, match=r"holds other files \(examples/mine\.wav"):
         build(out, *world, options, overwrite=True)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
@@ -205,6 +205,10 @@ def test_a_dataset_that_is_nowhere_says_how_to_build_it(
     with pytest.raises(UserError, match="must be converted") as e:
         load_dataset("mhd", home / "mhd")  # where nothing can be built beside them
     assert f"--from-official {files} --out {home / 'mhd' / 'mhd'}" in str(e.value)
+    with pytest.raises(UserError, match="must be converted") as e:
+        load_dataset("mhd", home)
+    built = home / "built"
+    assert f"--out {built / 'mhd'}\nand look there: --data-dir {built}" in str(e.value)
 
 
 def test_a_built_folder_is_found_in_the_cache(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import torch
@@ -73,9 +74,10 @@ def find_built(data_dir: str | Path | None = None) -> Folder:
             return Folder(place)
     lines = [f"  {place}: {_state(place)}" for place in places]
     theirs = next((place for place in places if _official(place)), Path())
-    files = " ".join(str(theirs / name) for name in OFFICIAL)
+    files = shlex.join(str(theirs / name) for name in OFFICIAL)
     # Not the folder of the files: nothing is built beside what is there.
-    free = next((place for place in (*places, HERE) if not place.is_dir()), HERE)
+    last = places[-1] / "built" / "mhd"
+    free = next((place for place in (*places[-2:], last) if _empty(place)), last)
     raise UserError(
         "\n".join(
             [
@@ -83,7 +85,8 @@ def find_built(data_dir: str | Path | None = None) -> Folder:
                 *lines,
                 f"Build it with: {COMMAND} --out {places[-1]}",
                 "or from the authors' files: "
-                f"{COMMAND} --from-official {files} --out {free}",
+                f"{COMMAND} --from-official {files} --out {shlex.quote(str(free))}",
+                *([f"and look there: --data-dir {last.parent}"] * (free == last)),
             ]
         )
     )
@@ -95,6 +98,10 @@ def _state(place: Path) -> str:
     if _official(place):
         return "holds the authors' files, which must be converted (--from-official)"
     return "not there" if place.is_dir() else "no folder"
+
+
+def _empty(place: Path) -> bool:
+    return not place.exists() or (place.is_dir() and not any(place.iterdir()))
 
 
 def _official(place: Path) -> bool:

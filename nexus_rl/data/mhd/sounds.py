@@ -189,7 +189,10 @@ def _archived(arrays: dict[str, NDArray[Any]], k: int) -> Recording:
     if not 0 < len(samples) == end - first:
         raise ValueError(f"recording {k} is not as its offsets say")
     if rate not in RATES or not 0 <= digit <= 9:
-        raise ValueError(f"recording {k} is of digit {digit}, at {rate} Hz")
+        raise ValueError(
+            f"recording {k} is of digit {digit}, at {rate} Hz; expected 0 to 9, and "
+            "4,000 to 96,000 Hz in steps of 25"
+        )
 
     def read() -> tuple[Tensor, int]:
         return torch.from_numpy(samples.astype(np.float32) / 32768), rate

@@ -51,11 +51,9 @@ _KNOWN = {
     *(f"{part}_{name}.npy" for part in PARTS for name in (*ARRAYS, "exemplar", "copy")),
     *(f"fit_{name}.npy" for name in ("points", "parameters", "error")),
     *("sound.npy", "scale.npy", "exemplars.csv", "recordings.csv", "contact.png"),
-    EXAMPLES,
+    *(EXAMPLES, *(f"{EXAMPLES}/{digit}.wav" for digit in range(10))),
     *(INDEX, BUILDING),
 }
-
-_HEARD = {f"{digit}.wav" for digit in range(10)}
 
 Array = NDArray[Any]
 
@@ -92,13 +90,7 @@ class Folder:
             return
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a folder; choose another (--out)")
-        names = {path.name for path in self.path.iterdir()}
-        heard = {path.name for path in (self.path / EXAMPLES).glob("*")}
-        known = _partly(_KNOWN)
-        foreign = (names - known) | (heard - _partly(_HEARD))
-        if not names & {INDEX, BUILDING, *_aside(names)}:
-            foreign = names
-        if foreign:
+        if foreign := self._foreign():
             raise UserError(
                 f"{self.path} holds other files ({', '.join(sorted(foreign)[:3])}); "
                 "nothing was changed, choose another folder (--out)"
@@ -110,7 +102,7 @@ class Folder:
                 f"{self.path} holds the dataset already; use it, choose another folder "
                 "(--out), or replace it with --overwrite"
             )
-        if BUILDING in names:
+        if (self.path / BUILDING).exists():
             begun = self._begun()
             if "kind" not in begun:  # damaged, or the index of what was being replaced
                 raise UserError(
@@ -123,6 +115,14 @@ class Folder:
                 f"{', '.join(changed)}; replace it with --overwrite, or make that call "
                 "again if its sources and versions are still the same"
             )
+
+    def _foreign(self) -> set[str]:
+        """Names of what is not of the dataset; of all, where nothing says it is."""
+        names = {path.name for path in self.path.iterdir()}
+        if not names & {INDEX, BUILDING, *_aside(names)}:
+            return names
+        heard = {f"{EXAMPLES}/{path.name}" for path in (self.path / EXAMPLES).glob("*")}
+        return (names | heard) - _partly(_KNOWN)
 
     def _goes_on(self, origin: Mapping[str, Any]) -> bool:
         return not self.whole and self._begun() == origin
@@ -232,7 +232,8 @@ def _again(folder: Folder) -> str:
 
 def _partly(names: set[str]) -> set[str]:
     """Files of these names, and what a killed process leaves of them."""
-    return names | {f".{name}.partial" for name in names}
+    paths = [Path(name) for name in names]
+    return names | {str(path.with_name(f".{path.name}.partial")) for path in paths}
 
 
 def _aside(names: set[str]) -> set[str]:
