@@ -54,8 +54,8 @@ actions ({found.random:.0f}) and 1 for the agent that sees the true state \
 ({found.oracle:.0f}), which learned like the others and is no upper bound; means over \
 training seeds, with bootstrap 95 % intervals: of two or three seeds their whole \
 range. "corruption" is unannounced. In a blackout agents that see latents keep the \
-last one. Encoders leave out what is missing; agents that \
-see a mask of the sensors that are there, too: {masked(found)}.""",
+last one. Encoders leave out what is missing. Agents that \
+also see a mask of the available sensors: {masked(found)}.""",
         "## Scores by the way sensors fail",
         group_table(found),
         "## Hypotheses",
