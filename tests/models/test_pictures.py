@@ -13,6 +13,7 @@ from tiny import IMAGE, LABEL, SOUND, VECTOR, batch_of, make
 from torch import Tensor
 
 from nexus_rl import Modality
+from nexus_rl.modality import PAPER
 from nexus_rl.pictures import draw, examples
 
 RGB = Modality("image", (3, 8, 8), low=-1, high=1)
@@ -70,13 +71,25 @@ def test_several_sensors_imagine_each_other() -> None:
             f"{modality.name}: data",
             "top level",
             *(
-                title
+                f"from {other.name}"
                 for other in mods
-                if other is not modality
-                for title in (f"from {other.name}", "", "")
+                if other is not modality  # of each one sample
             ),
         )
     ]
+
+
+def test_a_trajectory_is_drawn_as_a_pen_and_other_vectors_as_lines() -> None:
+    sensors = (PAPER["trajectory"], Modality("motion", (200,)))
+    batch = batch_of(sensors, rows=2)
+    axes = {ax.get_ylabel(): ax for ax in draw(make(sensors), batch).axes}
+    pen, motion = axes["trajectory: data"], axes["motion: data"]
+    (dots,) = pen.collections
+    expected = batch["trajectory"][0].reshape(2, 100).T
+    assert torch.equal(torch.tensor(dots.get_offsets()).float(), expected.float())
+    assert pen.yaxis_inverted() and not motion.yaxis_inverted()
+    assert not motion.collections and len(motion.lines[0].get_xdata()) == 200
+    assert pen.bbox.height > motion.bbox.height
 
 
 def test_data_are_shown_as_they_are() -> None:

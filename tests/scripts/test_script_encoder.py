@@ -129,9 +129,7 @@ def test_the_plot_has_the_means_of_the_json(
 
     assert len(left.containers) == 3
     for variable, bars in enumerate(left.containers):
-        expected = [
-            max(mean(over_models(result, k, "r2")[variable]), 0) for k in (0, 1, 2)
-        ]
+        expected = [mean(over_models(result, k, "r2")[variable]) for k in (0, 1, 2)]
         assert heights(bars) == pytest.approx(expected)
     distances = [
         mean(model["rows"][k]["distance"] for model in result["models"])
