@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from agents.scores import Estimate, Scores
 from agents.scores import drop_rates as rates_of
+from nexus_rl.figures import png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def returns(scores: Scores) -> bytes:
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("return of an episode" + _means(scores))
     _legend(figure, axes)
-    return _png(figure)
+    return png(figure)
 
 
 def drop_rates(scores: Scores) -> bytes | None:
@@ -86,7 +86,7 @@ def drop_rates(scores: Scores) -> bytes | None:
     axes.set_xlabel("chance of each sensor to be missing in a step, in %; never all")
     axes.set_ylabel("return of an episode" + _means(scores))
     _legend(figure, axes)
-    return _png(figure)
+    return png(figure)
 
 
 def _style(k: int) -> dict[str, Any]:
@@ -145,9 +145,3 @@ def _legend(figure: Figure, axes: Axes) -> None:
         frameon=False,
         fontsize=9,
     )
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()

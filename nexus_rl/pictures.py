@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nexus_rl.data.dataset import classes_of
-from nexus_rl.data.mhd.contact import show_trajectory
 from nexus_rl.draws import seeded
+from nexus_rl.figures import show_trajectory
 from nexus_rl.modality import PAPER, Modality
 from nexus_rl.models.core import MultimodalVAE
 

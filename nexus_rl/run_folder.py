@@ -24,6 +24,7 @@ from torch import Tensor
 
 from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError
+from nexus_rl.figures import png
 from nexus_rl.files import read_json, write_atomic, write_json
 from nexus_rl.models.core import MultimodalVAE
 
@@ -233,9 +234,7 @@ class RunFolder:
         rows = pictures.examples(batch, model.modalities)
         chosen = {name: data[rows] for name, data in batch.items()}
         figure = pictures.draw(model, chosen, classes, stage)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=110)
-        write_atomic(self.picture_path(epoch), content.getvalue())
+        write_atomic(self.picture_path(epoch), png(figure))
 
     def picture_path(self, epoch: int) -> Path:
         """Where the picture of ``epoch`` is."""

@@ -206,9 +206,9 @@ def table(result: dict[str, Any]) -> str:
 
 def plot(result: dict[str, Any]) -> bytes:
     """Bars of R2 by subset and of the distance, as a PNG."""
-    import io
-
     from matplotlib.figure import Figure
+
+    from nexus_rl.figures import png
 
     pages = averaged(result)
     names = [page["given"].replace(", ", "\n") for page in pages]
@@ -233,9 +233,7 @@ def plot(result: dict[str, Any]) -> bytes:
     )
     right.set(xticks=range(len(pages)), xticklabels=names)
     right.set_title("distance from z(all)", fontsize=10)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return png(figure)
 
 
 if __name__ == "__main__":

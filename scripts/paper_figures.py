@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from paper_four import COUNTS, targets_of
 from paper_groups import COLUMNS, NEWER, Group, by_dataset, rho_of, title
-from paper_runs import TABLE2
+from paper_runs import TABLE1, TABLE2
 
 from nexus_rl.cmi.spread import Spread
+from nexus_rl.figures import png
 
 MARKERS = "o^s*Dvp"
-KNOWN = (*TABLE2, "nexus_1", "nexus0_1", *(f"{name}_2" for name in NEWER))
+KNOWN = (*TABLE2, *TABLE1, *(f"{name}_2" for name in NEWER))
 
 
 def plot_table2(groups: Sequence[Group]) -> bytes:
@@ -32,7 +32,7 @@ def plot_table2(groups: Sequence[Group]) -> bytes:
             )
             ax.grid(alpha=0.3)
         axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
 
 
 def _looks(groups: Sequence[Group]) -> dict[str, dict[str, str]]:
@@ -91,7 +91,7 @@ def plot_frontier(groups: Sequence[Group]) -> bytes:
         ax.set(xlabel="class MFD", ylabel="accuracy, %", title=dataset, xscale="log")
         ax.grid(alpha=0.3, which="both")
         ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return png(figure)
 
 
 CEILINGS = {"bottom": "s", "bottom, others": "o", "class Gaussian": "D", "real": "*"}
@@ -113,7 +113,7 @@ def plot_fig_a21(groups: Sequence[Group]) -> bytes:
         mfds = [group.spread("cross", "mfd_class") for group in mine]
         _curve(right, rhos, mfds, 1, label="class")
         right.set(xlabel="rho", ylabel="MFD of images from labels", title=dataset)
-    return _png(figure)
+    return png(figure)
 
 
 def plot_table3(groups: Sequence[Group]) -> bytes:
@@ -140,7 +140,7 @@ def plot_table3(groups: Sequence[Group]) -> bytes:
                 ax.set(title=f"{target}, {dataset}", xticks=COUNTS)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=6, fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def _curve(
@@ -160,9 +160,3 @@ def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, A
     """A figure of panels; ``size`` is that of one row."""
     figure = Figure(figsize=(size[0], size[1] * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()

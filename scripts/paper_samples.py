@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from torch import Tensor
 from nexus_rl.data import Dataset
 from nexus_rl.data.audio import waveform
 from nexus_rl.data.dataset import classes_of
-from nexus_rl.data.mhd.contact import RATE, hide_axes, show_sound, show_trajectory
+from nexus_rl.data.mhd.contact import RATE
 from nexus_rl.data.mhd.wav import write_wav
 from nexus_rl.draws import seeded
+from nexus_rl.figures import hide_axes, png, show_sound, show_trajectory
 from nexus_rl.files import write_atomic
 from nexus_rl.models import MultimodalVAE
 
@@ -36,10 +36,8 @@ def write_samples(
     the sounds' [0, 1] stand for.
     """
     lines = dict(imagined(models, dataset))
-    content = io.BytesIO()
-    draw(lines).savefig(content, format="png", dpi=110)
     picture = out / f"samples_{dataset.name}.png"
-    write_atomic(picture, content.getvalue())
+    write_atomic(picture, png(draw(lines)))
     paths = [picture]
     for row, line in lines.items():
         sounds = waveform(line["sound"][:, 0], levels)

@@ -26,6 +26,7 @@ from paper_runs import DRAWN, Args, dataset_of, runs_of
 
 from nexus_rl import cli
 from nexus_rl.errors import UserError
+from nexus_rl.figures import png
 from nexus_rl.files import write_atomic
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def write_results(runs: Sequence[Run], args: Args) -> list[Path]:
     if waiting:
         from nexus_rl.cmi.evaluate import check_classes
 
-        check_classes(dataset_of(args), judges_of(args))
-        judges = [Job(make_judge, name) for name in judges_of(args).names()]
-        run_jobs(judges, args, args.jobs, "judges")
+        judges = judges_of(args)
+        check_classes(judges.dataset, judges)
+        training = [Job(make_judge, name) for name in judges.names()]
+        run_jobs(training, args, args.jobs, "judges")
         run_jobs(jobs_of(waiting), args, args.jobs, "runs")
     from paper_claims import write_claims
     from paper_pages import write_pages  # here: matplotlib takes a while
@@ -78,8 +80,6 @@ def jobs_of(runs: Sequence[Run]) -> list[Job]:
 
 def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
     """Draws what the models imagine, trained as far as they are not."""
-    import io
-
     from paper_pictures import draw_labels, draw_levels
     from paper_samples import write_samples
 
@@ -94,10 +94,8 @@ def write_pictures(runs: Sequence[Run], args: Args) -> list[Path]:
         return write_samples(models, dataset, sound_levels(args.data_dir), args.out)
     paths = []
     for name, draw in (("labels", draw_labels), ("levels", draw_levels)):
-        content = io.BytesIO()
-        draw(models, dataset).savefig(content, format="png", dpi=110)
         paths.append(args.out / f"{name}_{args.dataset}.png")
-        write_atomic(paths[-1], content.getvalue())
+        write_atomic(paths[-1], png(draw(models, dataset)))
     return paths
 
 

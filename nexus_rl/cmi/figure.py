@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from nexus_rl.cmi.report import Point, Report, Row
+from nexus_rl.figures import png
 
 BAR = 0.8  # height of all bars of one direction
 
@@ -37,9 +37,7 @@ def plot(report: Report) -> bytes:
     if len(report.models) > 1:
         handles = grid[0][0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=4, fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return png(figure)
 
 
 def _accuracy(ax: Any, target: str, rows: Sequence[Row], models: Sequence[str]) -> None:

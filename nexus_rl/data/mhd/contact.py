@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +12,12 @@ from matplotlib.figure import Figure
 from nexus_rl.data.audio import waveform
 from nexus_rl.data.mhd.store import EXAMPLES, Folder
 from nexus_rl.data.mhd.wav import write_wav
+from nexus_rl.figures import hide_axes, png, show_sound, show_trajectory
 from nexus_rl.files import write_atomic
 
 SHOWN = 3  # samples a digit
 RATE = 16_000
 NAMES = ("image", "trajectory", "sound")
-INK, FAINT = "#222222", "#dddddd"
 
 
 def write_examples(folder: Folder, scale: Mapping[str, Any]) -> None:
@@ -29,9 +28,8 @@ def write_examples(folder: Folder, scale: Mapping[str, Any]) -> None:
     """
     labels = folder.read("train_label")
     rows = [np.flatnonzero(labels == digit)[:SHOWN] for digit in range(10)]
-    content = io.BytesIO()
-    draw(folder, rows).savefig(content, dpi=110, metadata={"Software": None})
-    write_atomic(folder.path / "contact.png", content.getvalue())
+    content = png(draw(folder, rows), metadata={"Software": None})
+    write_atomic(folder.path / "contact.png", content)
     spectrograms = _sounds(folder, np.array([row[0] for row in rows]))
     levels = scale["min"], scale["max"]
     sounds = waveform(torch.from_numpy(spectrograms[:, 0]).float() / 255, levels)
@@ -62,26 +60,3 @@ def draw(folder: Folder, rows: list[Any]) -> Figure:
         for name, ax in zip(NAMES, axes[3 * k : 3 * k + 3, 0], strict=True):
             ax.set_ylabel(name, fontsize=9)
     return figure
-
-
-def hide_axes(axes: Any) -> None:
-    """Leaves the pictures alone."""
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-
-
-def show_sound(ax: Any, spectrogram: Any) -> None:
-    """A spectrogram (frames, bands), in its frame."""
-    ax.imshow(spectrogram.T, "magma", origin="lower", aspect="auto")
-    ax.spines[:].set(visible=True, color=FAINT)
-
-
-def show_trajectory(ax: Any, trajectory: Any) -> None:
-    """A pen's way (200,), from violet to yellow."""
-    x, y = trajectory.astype(np.float32).reshape(2, -1)
-    ax.plot(x, y, color=FAINT, linewidth=1)
-    ax.scatter(x, y, c=np.arange(len(x)), cmap="viridis", s=5, linewidths=0)
-    ax.set_aspect("equal", adjustable="datalim")  # boxes stay in line
-    ax.invert_yaxis()
-    ax.margins(0.15)

@@ -20,7 +20,7 @@ from torchaudio.functional import resample
 from tqdm import tqdm
 
 from nexus_rl.data.audio import log_mel
-from nexus_rl.data.mhd.wav import RATES, read_wav
+from nexus_rl.data.mhd.wav import EXPECTED, RATES, read_wav
 from nexus_rl.errors import UserError
 
 RATE = 16_000
@@ -191,7 +191,7 @@ def _archived(arrays: dict[str, NDArray[Any]], k: int) -> Recording:
     if rate not in RATES or not 0 <= digit <= 9:
         raise ValueError(
             f"recording {k} is of digit {digit}, at {rate} Hz; expected 0 to 9, and "
-            "4,000 to 96,000 Hz in steps of 25"
+            f"{EXPECTED}"
         )
 
     def read() -> tuple[Tensor, int]:

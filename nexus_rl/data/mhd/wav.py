@@ -15,6 +15,7 @@ from nexus_rl.files import write_atomic
 
 # Hz. The filters that resample these have 24 MB at most, of others up to gigabytes.
 RATES = range(4_000, 96_001, 25)
+EXPECTED = f"{RATES[0]:,} to {RATES[-1]:,} Hz in steps of {RATES.step}"
 
 
 def read_wav(path: Path) -> tuple[Tensor, int]:
@@ -36,10 +37,9 @@ def read_wav(path: Path) -> tuple[Tensor, int]:
     whole = content and len(content) == promised
     if kind != (1, 16) or not whole or rate not in RATES:
         raise UserError(
-            f"{path}: expected a whole WAV file of 16-bit mono sound, of 4,000 to "
-            f"96,000 Hz in steps of 25, found {kind[0]} channel(s) of {kind[1]} bits, "
-            f"{len(content)} of {promised} bytes, {rate} Hz; restore it or take it out "
-            "of the folder"
+            f"{path}: expected a whole WAV file of 16-bit mono sound, of {EXPECTED}, "
+            f"found {kind[0]} channel(s) of {kind[1]} bits, {len(content)} of "
+            f"{promised} bytes, {rate} Hz; restore it or take it out of the folder"
         )
     samples = np.frombuffer(content, "<i2").astype(np.float32) / 32768
     return torch.from_numpy(samples), rate
