@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError, choose
+from nexus_rl.mask import sensors_of
 from nexus_rl.wrappers import (
     Bernoulli,
     Corruption,
@@ -30,7 +31,7 @@ from nexus_rl.wrappers import (
 )
 from nexus_rl.wrappers.checks import check_count
 from nexus_rl.wrappers.faults import Array
-from nexus_rl.wrappers.masking import sensor_boxes, sensors_of
+from nexus_rl.wrappers.masking import sensor_boxes
 from nexus_rl.wrappers.schedules import Generator
 
 EVERYTHING = "everything"  # the condition in which nothing is missing

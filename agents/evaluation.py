@@ -16,8 +16,9 @@ from agents.perception import Perception, Task, make_vec_env
 from agents.results import Evaluation, Row
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError
+from nexus_rl.mask import MASK
 from nexus_rl.wrappers.checks import check_count
-from nexus_rl.wrappers.masking import MASK, sensor_boxes
+from nexus_rl.wrappers.masking import sensor_boxes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv

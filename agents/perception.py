@@ -167,7 +167,7 @@ def _drop_out(
 def frames(env: Any) -> dict[str, int]:
     """How many frames the readings of each sensor hold, where their format tells."""
     from nexus_rl.formats import sensor_formats
-    from nexus_rl.wrappers.masking import sensors_of
+    from nexus_rl.mask import sensors_of
 
     told = {
         name: re.match(r"(\d+) frames?\b", text)

@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import (
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecTransposeImage
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.wrappers.masking import MASK, dict_entries, sensors_of
+from nexus_rl.mask import MASK, dict_entries, sensors_of
 
 Infos = Sequence[Mapping[str, Any]]
 

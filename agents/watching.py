@@ -14,8 +14,9 @@ from agents.evaluation import Player, episode_seed, telling
 from agents.panels import Sight
 from agents.perception import make_vec_env
 from nexus_rl.errors import UserError
+from nexus_rl.mask import MASK
 from nexus_rl.wrappers import Schedule
-from nexus_rl.wrappers.masking import MASK, sensor_boxes
+from nexus_rl.wrappers.masking import sensor_boxes
 from nexus_rl.wrappers.schedules import Available, Generator, Moment
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium as gym
-
+from nexus_rl.declared import declared
 from nexus_rl.errors import UserError
 
 FORMATS = "sensor_formats"  # where an environment says how readings are made
@@ -23,12 +22,12 @@ def sensor_formats(env: Any) -> dict[str, str]:
     declare different ones.
     """
     formats: dict[str, str] = {}
-    for declared in _declared_formats(env):
-        if not isinstance(declared, Mapping):
+    for told in declared(env, FORMATS):
+        if not isinstance(told, Mapping):
             raise UserError(
-                f"{FORMATS} must be a dict of texts by sensor, got {declared!r}"
+                f"{FORMATS} must be a dict of texts by sensor, got {told!r}"
             )
-        for name, text in declared.items():
+        for name, text in told.items():
             if not isinstance(text, str):
                 raise UserError(f"{FORMATS}[{name!r}] must be a text, got {text!r}")
             if formats.setdefault(name, text) != text:
@@ -37,18 +36,3 @@ def sensor_formats(env: Any) -> dict[str, str]:
                     f"{formats[name]!r} and {text!r}; one model cannot fit both"
                 )
     return formats
-
-
-def _declared_formats(env: Any) -> Sequence[Any]:
-    """What ``env`` declares, or each of the environments of a vector."""
-    if isinstance(env, gym.Env):
-        return [env.get_wrapper_attr(FORMATS)] if env.has_wrapper_attr(FORMATS) else []
-    call = getattr(env, "env_method", None) or getattr(env.unwrapped, "call", None)
-    if call is None:  # a vector that is not made of environments
-        return [getattr(env.unwrapped, FORMATS, {})]
-    try:  # asked first: a process of an environment dies of an unknown attribute
-        known = all(call("has_wrapper_attr", FORMATS))
-    except (AttributeError, NotImplementedError):  # not of Gymnasium's environments
-        return []
-    declared: Sequence[Any] = call("get_wrapper_attr", FORMATS) if known else []
-    return declared

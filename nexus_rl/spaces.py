@@ -11,9 +11,9 @@ from gymnasium import spaces
 
 from nexus_rl.errors import UserError, choose
 from nexus_rl.formats import sensor_formats
+from nexus_rl.mask import sensors_of
 from nexus_rl.modality import Modality
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.wrappers.masking import sensors_of
 
 Space = spaces.Space[Any]
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
@@ -94,6 +94,7 @@ def check_fit(
     *,
     absent: Collection[str] = (),
     append: Collection[str] = (),
+    ignore: Collection[str] = (),
 ) -> None:
     """Raises ``UserError`` unless ``model`` can encode observations of ``space``.
 
@@ -102,7 +103,8 @@ def check_fit(
     ``formats``, which ``sensor_formats`` reads off the environment, must agree with
     those the model was trained on wherever both are declared. ``absent`` names
     modalities that the environment never shows, ``append`` sensors that the model need
-    not know. The message shows both sides of every sensor.
+    not know, ``ignore`` entries that nobody needs. The message shows both sides of
+    every sensor.
 
     Example:
     >>> import gymnasium as gym
@@ -114,10 +116,16 @@ def check_fit(
     entries, formats = sensors_of(space), formats or {}
     modalities = {modality.name: modality for modality in model.modalities}
     _check_absent(absent, modalities, entries)
-    for name in append:
+    for name in (*append, *ignore):
         choose(name, entries, "sensor")
+    if needed := [n for n in ignore if n in modalities or n in append]:
+        raise UserError(
+            f"{', '.join(map(repr, needed))}: ignore is for entries that neither the "
+            "model nor the agent needs; leave it out of `ignore`"
+        )
     lacking = [n for n in modalities if n not in entries and n not in absent]
-    unknown = [n for n in entries if n not in modalities and n not in append]
+    left = {*modalities, *append, *ignore}
+    unknown = [name for name in entries if name not in left]
     problems = {
         **dict.fromkeys(lacking, "not there"),
         **dict.fromkeys(unknown, "unknown to the model"),
@@ -139,7 +147,12 @@ def check_fit(
             + "\nUse a model that was trained on this environment's sensors, or wrap "
             "the environment to give what the model expects."
             + _hint(lacking, "If the environment never shows it, name it", "absent")
-            + _hint(unknown, "To give it to the agent as it is, name it", "append")
+            + _hint(unknown, "If nobody needs it, name it", "ignore")
+            + _hint(
+                [n for n in unknown if isinstance(entries[n], spaces.Box)],
+                "To give it to the agent as it is, name it",
+                "append",
+            )
         )
 
 

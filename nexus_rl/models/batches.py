@@ -54,7 +54,7 @@ def check_complete(
     rows = {}
     for modality in modalities:
         name = modality.name
-        if name not in batch:
+        if batch.get(name) is None:
             raise UserError(
                 f"training needs every modality, but the batch has no {name!r}; "
                 f"it holds: {', '.join(batch) or 'nothing'}"
@@ -83,8 +83,10 @@ def read(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Normalised inputs by name, zero where masked, and availability (B, M), bool.
 
-    Masked entries are replaced before anything else reads them.
+    Masked entries are replaced before anything else reads them; an entry that is
+    missing in every row may be absent or None.
     """
+    batch = {name: data for name, data in batch.items() if data is not None}
     known_names(batch.keys(), modalities)
     for modality in modalities:
         if modality.name in batch:

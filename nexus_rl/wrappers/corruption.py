@@ -11,18 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
+from nexus_rl.declared import declared
 from nexus_rl.errors import UserError
-from nexus_rl.wrappers.dropout import SensorDropout
+from nexus_rl.mask import MASK, Columns, Presence, with_mask
+from nexus_rl.wrappers.episode import Episode
 from nexus_rl.wrappers.faults import Array, Corruption, Fault
-from nexus_rl.wrappers.masking import (
-    MASK,
-    Observation,
-    sensor_boxes,
-    told_sensors,
-    with_mask,
-)
+from nexus_rl.wrappers.masking import Observation, sensor_boxes
 from nexus_rl.wrappers.recorded import recorded, restored
 from nexus_rl.wrappers.schedules import Available, Fixed
+from nexus_rl.wrappers.seeds import CORRUPTION, depth_around, keyed, roots
 from nexus_rl.wrappers.timetable import Schedules, Timetable
 
 Action = TypeVar("Action")
@@ -44,13 +41,18 @@ class SensorCorruption(
       it missing, which is always by default. Its randomness is that of
       ``SensorDropout``: decided by the seed alone, not by the policy.
     - ``announced``: whether the agent is told. If so, the observation gains the key
-      "available" with a column for every other one: 0 where the sensor is corrupted.
+      "available", 0 where the sensor is corrupted, with a column for every other key;
+      or joins the one that is there.
+
+    Where the environment itself calls a sensor missing there is no reading: nothing is
+    corrupted, and no fault remembers it.
 
     Put ``SensorDropout`` around it, never inside: a missing sensor then stays hidden,
     and an announced corruption counts in ``min_available`` and in stacks of frames.
 
     Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
-    unknown names and corruptions that do not fit their sensor.
+    unknown names, corruptions that do not fit their sensor, and ``SensorDropout``
+    inside.
 
     Example:
     >>> import gymnasium as gym
@@ -89,24 +91,27 @@ class SensorCorruption(
             corruptions[name].check(name, box)
         self.corruptions = dict(corruptions)
         self.announced = announced
+        if declared(env, "dropout_depth"):
+            raise UserError(
+                "put SensorDropout around SensorCorruption, not inside: a corruption "
+                "would show what stands for a missing sensor as a reading"
+            )
         self._timetable = Timetable(schedule, tuple(self._boxes))
+        self.corruption_depth = depth_around(env, "corruption_depth")
+        self._episode = Episode(env)
+        self._inner = Presence(env)
         if announced:
             self._announce()
 
     def _announce(self) -> None:
-        """Add the key "available", or join it."""
-        inner: Any = self.env
-        while isinstance(inner, gym.Wrapper):
-            if isinstance(inner, SensorDropout):
-                raise UserError(
-                    "put SensorDropout around an announced corruption, not inside, "
-                    "where it cannot count it in min_available and stacks"
-                )
-            inner = inner.env
-        self.sensors = told_sensors(self.env.observation_space)
-        self.observation_space = with_mask(
-            self.env.observation_space, len(self.sensors)
-        )
+        """Add the key "available", or join it, with the corrupted sensors besides."""
+        entries = self._inner.columns
+        told = {*self._inner.told, *self._boxes} if self._inner.width else {*entries}
+        self.sensors = tuple(name for name in entries if name in told)
+        numbers: Columns = {name: k for k, name in enumerate(self.sensors)}
+        self.mask_columns: Columns = {name: numbers.get(name) for name in entries}
+        space = self.env.observation_space
+        self.observation_space = with_mask(space, len(self.sensors))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -114,57 +119,70 @@ class SensorCorruption(
         """Reset the environment and begin an episode of the schedule."""
         observation, info = self.env.reset(seed=seed, options=options)
         if seed is not None or not self._timetable.seeded:
-            self._timetable.seed(self.np_random)
-        sound = self._timetable.start()
-        self._rngs = self._timetable.rng.spawn(len(self._boxes))
-        self._faults = {
-            name: Fault(deque(maxlen=self.corruptions[name].memory))
-            for name in self._boxes
-        }
-        return self._corrupt(observation, info, sound)
+            root = roots([seed], [0], lambda: [self.np_random])[0]
+            self._timetable.seed(keyed(root, CORRUPTION, self.corruption_depth))
+        self._episode.reset()
+        return self._corrupt(observation, info, self._start())
 
     def step(
         self, action: Action
     ) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Step the environment; ``info["corrupted"]`` names what is wrong."""
+        self._episode.check()
         observation, reward, terminated, truncated, info = self.env.step(action)
-        shown, info = self._corrupt(observation, info, self._timetable.advance())
+        begins = self._episode.step(terminated or truncated)
+        fine = self._start() if begins else self._timetable.advance()
+        shown, info = self._corrupt(observation, info, fine)
         return shown, reward, terminated, truncated, info
 
+    def _start(self) -> Available:
+        """Begin an episode: which sensors are healthy at its reset."""
+        fine = self._timetable.start()
+        names = sorted(self._boxes)  # the order of sensors does not matter
+        streams = self._timetable.rng.spawn(len(names))
+        self._rngs = dict(zip(names, streams, strict=True))
+        self._faults = {
+            name: Fault(deque(maxlen=self.corruptions[name].memory)) for name in names
+        }
+        return fine
+
     def _corrupt(
-        self, observation: Observation, info: dict[str, Any], sound: Available
+        self, observation: Observation, info: dict[str, Any], healthy: Available
     ) -> tuple[Observation, dict[str, Any]]:
         shown = dict(observation)
-        for (name, box), fine, rng in zip(
-            self._boxes.items(), sound, self._rngs, strict=True
-        ):
-            fault = self._faults[name]
-            reading = np.array(observation[name])  # a copy: environments reuse arrays
-            fault.past.append(reading)
-            if fine or fault.sound is None:
-                fault.sound = reading
-            if fine:
-                fault.step = -1
-                continue
-            fault.step += 1
+        told = (*self._inner.told, *self._boxes)
+        present = self._inner.of(observation, told)
+        corrupted = {}
+        for (name, box), fine in zip(self._boxes.items(), healthy, strict=True):
+            fault, rng = self._faults[name], self._rngs[name]
+            fault.step = -1 if fine else fault.step + 1
             if fault.step == 0:
                 fault.place = rng.random(2)
-            wrong = self.corruptions[name].apply(fault, box, rng)
-            shown[name] = _fit(wrong, box)
-        names = self._timetable.sensors
-        corrupted = dict(zip(names, (~sound).tolist(), strict=True))
-        info = {**info, "corrupted": corrupted}
-        return self._tell(shown, info, corrupted) if self.announced else (shown, info)
+            corrupted[name] = present[name] and not fine
+            if present[name]:
+                _remember(fault, observation[name], bool(fine))
+            if corrupted[name]:
+                shown[name] = _fit(self.corruptions[name].apply(fault, box, rng), box)
+        before = info.get("corrupted", {})
+        info = {**info, "corrupted": {**before, **_either(corrupted, before)}}
+        if self.announced:
+            info[MASK] = {
+                name: present.get(name, True) and not corrupted.get(name, False)
+                for name in self.sensors
+            }
+            shown[MASK] = np.array([*info[MASK].values()], np.float32)
+        return shown, info
 
-    def _tell(
-        self, shown: Observation, info: dict[str, Any], corrupted: dict[str, bool]
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Mark the corrupted sensors as unavailable."""
-        trusted = [not corrupted.get(name, False) for name in self.sensors]
-        before = shown.get(MASK, np.ones(len(trusted), np.float32))
-        shown[MASK] = np.where(trusted, before, np.float32(0))
-        present = (shown[MASK] > 0).tolist()
-        return shown, {**info, MASK: dict(zip(self.sensors, present, strict=True))}
+
+def _either(now: Mapping[str, bool], before: Mapping[str, bool]) -> dict[str, bool]:
+    return {name: wrong or before.get(name, False) for name, wrong in now.items()}
+
+
+def _remember(fault: Fault, value: Any, fine: bool) -> None:
+    reading = np.array(value)  # a copy: environments reuse arrays
+    fault.past.append(reading)
+    if fine or fault.sound is None:
+        fault.sound = reading
 
 
 def _fit(values: Array, box: spaces.Box) -> Array:

@@ -7,15 +7,17 @@ from typing import Any, TypeVar, Unpack
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
+from nexus_rl.mask import MASK, Columns, Presence
+from nexus_rl.wrappers.episode import Episode
 from nexus_rl.wrappers.masking import (
     BURSTS,
-    MASK,
     DropoutOptions,
     Fill,
     Masker,
     Observation,
 )
 from nexus_rl.wrappers.recorded import recorded, restored
+from nexus_rl.wrappers.seeds import DROPOUT, depth_around, keyed, roots
 from nexus_rl.wrappers.timetable import Schedules
 
 Action = TypeVar("Action")
@@ -28,25 +30,27 @@ class SensorDropout(
 
     The observation gains the key "available", ``Box(0, 1, (M,), float32)``: 1 where the
     sensor is there. Its columns are ``self.sensors``, in the order of the keys of
-    ``env.observation_space``. ``info["available"]`` tells the same by name, as
-    booleans. Entries of missing sensors are replaced; everything else, and the
-    environment's own arrays, stay as they are.
+    ``env.observation_space``; ``self.mask_columns`` has the column of each entry, None
+    for those that never fail. ``info["available"]`` tells the same by name, as
+    booleans. Entries of missing sensors are replaced, and may be absent or None;
+    everything else, and the environment's own arrays, stay as they are.
 
     - ``schedule``: when sensors fail; a list of schedules takes a sensor away when any
-      of them does. The draws come from a child of the environment's ``np_random`` taken
-      at each seeded reset (unseeded resets continue it). The same seed therefore gives
-      the same outages whatever the policy does, and the environment's own randomness is
-      that of the unwrapped one.
+      of them does. The draws are keyed by the seed given to ``reset`` (unseeded resets
+      continue them) and by how many ``SensorDropout`` are inside. The same seed
+      therefore gives the same outages whatever the policy does and in whatever order
+      the sensors are, and the environment draws the numbers of the unwrapped one.
     - ``fill``: what stands for a missing sensor. "zero" is zeros, clipped into the
       sensor's space; "hold" its last available value of the episode (zero before the
       first); "noise" uniform inside its bounds.
     - ``options``: ``min_available``, how many are always left (1); ``sensors``, the
-      keys that are sensors (all); ``stack``, how many frames each holds (1). See
-      ``DropoutOptions``.
+      keys that may fail (all but goals); ``stack``, how many frames each holds (1).
+      See ``DropoutOptions``.
 
-    An environment may have the key "available" of its own, with a column for every
-    other key, as an announced ``SensorCorruption`` does. A sensor that it calls missing
-    is missing like any other, but is not restored for ``min_available``.
+    An environment may have the key "available" of its own, as an announced
+    ``SensorCorruption`` does, with a column for every other key in their order, or as a
+    ``mask_columns`` of its own tells. A sensor that it calls missing is missing like
+    any other, but is not restored for ``min_available``.
 
     Raises ``UserError`` for observations that are no Dict, sensors that are no Box,
     unknown names and arguments outside their ranges.
@@ -81,10 +85,17 @@ class SensorDropout(
         RecordConstructorArgs.__init__(self, **recorded(arguments))
         gym.Wrapper.__init__(self, env)
         self._masker = Masker(
-            env.observation_space, restored(schedule), fill, **options
+            env.observation_space,
+            Presence(env),
+            restored(schedule),
+            fill,
+            **options,
         )
         self.observation_space = self._masker.observation_space
         self.sensors = self._masker.sensors
+        self.mask_columns: Columns = self._masker.mask_columns
+        self.dropout_depth = depth_around(env, "dropout_depth")
+        self._episode = Episode(env)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -93,7 +104,9 @@ class SensorDropout(
         observation, info = self.env.reset(seed=seed, options=options)
         timetable = self._masker.timetable
         if seed is not None or not timetable.seeded:
-            timetable.seed(self.np_random)
+            root = roots([seed], [0], lambda: [self.np_random])[0]
+            timetable.seed(keyed(root, DROPOUT, self.dropout_depth))
+        self._episode.reset()
         masked, available = self._masker.start(observation)
         return masked, {**info, MASK: available}
 
@@ -101,6 +114,9 @@ class SensorDropout(
         self, action: Action
     ) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Step the environment; ``info["available"]`` names what is there."""
+        self._episode.check()
         observation, reward, terminated, truncated, info = self.env.step(action)
-        masked, available = self._masker.advance(observation)
+        begins = self._episode.step(terminated or truncated)
+        take = self._masker.start if begins else self._masker.advance
+        masked, available = take(observation)
         return masked, reward, terminated, truncated, {**info, MASK: available}

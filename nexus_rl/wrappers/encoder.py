@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from os import PathLike
@@ -15,6 +15,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.formats import sensor_formats
+from nexus_rl.mask import mask_columns, space_of
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.files import load_model
 from nexus_rl.processes import resolve_device
@@ -22,11 +24,10 @@ from nexus_rl.spaces import check_fit
 from nexus_rl.wrappers.checks import as_names
 from nexus_rl.wrappers.masking import Observation
 from nexus_rl.wrappers.readings import Latents, Mask, Readings, why_not_finite
+from nexus_rl.wrappers.seeds import SAMPLES, keyed, roots
 
 Latent = Literal["mean", "sample", "mean_logvar"]
 WhenBlind = Literal["hold", "prior"]
-
-NOISE = 0x5A5161  # names the child of an environment's generator that draws samples
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -37,6 +38,7 @@ class EncoderOptions(TypedDict, total=False):
     - ``append``: sensors that follow the latent as they are, in this order, flat and
       as float32. The model need not know them. One that is missing is what the dropout
       wrapper fills in. Default: none.
+    - ``ignore``: entries that nobody needs, neither model nor agent. Default: none.
     - ``append_mask``: whether a column follows for each sensor, 1 where it is there:
       ``model.modalities`` without those that are absent, then what ``append`` names
       besides; default False.
@@ -45,14 +47,16 @@ class EncoderOptions(TypedDict, total=False):
     - ``when_blind``: where no modality is available, "hold" (default) repeats the
       latent of the step before, the prior at the start of an episode; "prior" is always
       that: mean zero, log-variance zero.
-    - ``columns``: the sensor of each column of "available"; default: all of them in the
-      order of the observation space. Sensors without a column are always there.
+    - ``columns``: the sensor of each column of "available", where what makes that key
+      does not tell (see ``nexus_rl.mask.mask_columns``). Sensors without a column are
+      always there.
     - ``device``: where a model from a folder runs, default "cpu". A given model stays
       where it is.
     """
 
     latent: Latent
     append: Sequence[str]
+    ignore: Sequence[str]
     append_mask: bool
     absent: Sequence[str]
     when_blind: WhenBlind
@@ -61,12 +65,12 @@ class EncoderOptions(TypedDict, total=False):
 
 
 class Encoder:
-    """Encodes the observations of ``envs`` environments, one model call a step.
+    """Encodes the observations of the environments ``env``, one model call a step.
 
-    ``model`` is a folder written by ``save_pretrained`` or a model; ``space`` is the
-    Dict space of one environment, in which "available", (M,), may say which sensors
-    are there (without it all are); ``formats`` are its ``sensor_formats``. ``options``
-    are ``EncoderOptions``. ``space`` of the encoder is that of the latents:
+    ``model`` is a folder written by ``save_pretrained`` or a model; ``env`` is one
+    environment, or vectorised ones, of Dict observations, in which "available", (M,),
+    may say which sensors are there (without it all are). ``options`` are
+    ``EncoderOptions``. ``space`` of the encoder is that of the latents:
     ``Box(-inf, inf, (size,), float32)``.
 
     The model always runs in eval mode, without gradients, and is never changed: one
@@ -84,23 +88,22 @@ class Encoder:
     >>> from nexus_rl.spaces import modalities_from_space
     >>> env = gym.make("envs:nexus_rl/MultimodalPendulum-v0")
     >>> model = make_model("nexus", modalities_from_space(env.observation_space))
-    >>> encoder = Encoder(model, env.observation_space, envs=2)
-    >>> a, b = (env.reset(seed=seed)[0] for seed in (0, 1))
-    >>> batch = {name: np.stack([a[name], b[name]]) for name in a}
-    >>> latents, _ = encoder.encode(batch, started=np.array([True, True]))
+    >>> encoder = Encoder(model, env)
+    >>> observation, _ = env.reset(seed=0)
+    >>> batch = {name: value[None] for name, value in observation.items()}
+    >>> latents, _ = encoder.encode(batch, started=np.array([True]))
     >>> latents.shape
-    (2, 16)
+    (1, 16)
     """
 
     def __init__(
         self,
         model: str | Path | MultimodalVAE,
-        space: spaces.Space[Any],
-        envs: int = 1,
-        formats: Mapping[str, str] | None = None,
+        env: Any,
         *,
         latent: Latent = "mean",
         append: Sequence[str] = (),
+        ignore: Sequence[str] = (),
         append_mask: bool = False,
         absent: Sequence[str] = (),
         when_blind: WhenBlind = "hold",
@@ -112,44 +115,49 @@ class Encoder:
         )
         choose(when_blind, dict.fromkeys(get_args(WhenBlind)), "when_blind")
         self.model = _take(model, device)
-        append, absent = as_names(append), as_names(absent)
-        check_fit(self.model, space, formats, absent=absent, append=append)
+        space, formats = space_of(env), sensor_formats(env)
+        named = {
+            "append": as_names(append),
+            "absent": as_names(absent),
+            "ignore": as_names(ignore),
+        }
+        check_fit(self.model, space, formats, **named)
         if latent != "mean" and not self.model.generative:
             raise UserError(
                 f"{self.model.name} has no posterior: latent must be 'mean', got "
                 f"{latent!r}"
             )
-        self.envs = envs
+        self.envs: int = getattr(env, "num_envs", 1)
         self.latent = latent
         self.append_mask = append_mask
         self.when_blind = when_blind
         names = [modality.name for modality in self.model.modalities]
-        self._readings = Readings(names, space, columns, append, absent)
+        self._readings = Readings(
+            names, space, mask_columns(env, columns), named["append"], named["absent"]
+        )
         width = self.model.latent_dim * (2 if latent == "mean_logvar" else 1)
         size = width + self._readings.size + append_mask * len(self._readings.told)
         self.space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self._modules = tuple(self.model.modules())
         self._noise: dict[int, np.random.Generator] = {}
-        self._held = np.zeros((envs, width), np.float32)
-        self._holds = np.zeros(envs, bool)
+        self._held = np.zeros((self.envs, width), np.float32)
+        self._holds = np.zeros(self.envs, bool)
 
-    def seed(self, np_random: Any, envs: Collection[int]) -> None:
-        """Draws the samples of ``envs`` from children of their generators from now on.
+    def seed(self, seeds: Sequence[int | None], np_random: Callable[[], Any]) -> None:
+        """Draws samples from these seeds from now on, one an environment.
 
-        ``np_random`` holds a generator for each environment, or is one for all. Neither
-        its numbers nor its own children change.
+        Those without one go on as they are, or begin with what ``np_random`` gives, as
+        ``seeds.roots`` does.
         """
-        for env in envs:
-            one = isinstance(np_random, np.random.Generator)
-            parent: Any = (np_random if one else np_random[env]).bit_generator.seed_seq
-            key = (*parent.spawn_key, NOISE, *([env] if one else []))
-            sequence = np.random.SeedSequence(parent.entropy, spawn_key=key)
-            self._noise[env] = np.random.Generator(np.random.PCG64(sequence))
-
-    def unseeded(self, envs: Collection[int]) -> list[int]:
-        """Those of ``envs`` that need ``seed`` before they are encoded."""
-        needed = self.latent == "sample"
-        return [env for env in envs if needed and env not in self._noise]
+        if self.latent != "sample":
+            return
+        new = [
+            env
+            for env in range(self.envs)
+            if seeds[env] is not None or env not in self._noise
+        ]
+        for env, root in roots(seeds, new, np_random).items():
+            self._noise[env] = np.random.default_rng(keyed(root, SAMPLES))
 
     def encode(
         self,
@@ -166,8 +174,8 @@ class Encoder:
         final = final or {}
         count = len(final)
         envs = np.array([*final, *range(self.envs)], int)
-        rows = self._readings.rows(observations, list(final.values()))
-        told = self._readings.available(rows)
+        last = list(final.values())
+        rows, told = self._readings.rows(observations, last, self.envs)
         available = told[:, : len(self.model.modalities)]
         latents = self._infer(rows, available, envs)
         if not np.isfinite(latents).all():

@@ -10,15 +10,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.mask import MASK, Columns, Presence, sensors_of, with_mask
 from nexus_rl.wrappers.checks import as_names, check_count
-from nexus_rl.wrappers.schedules import Available, Generator, Markov
+from nexus_rl.wrappers.schedules import Available, Generator, Markov, ranks
 from nexus_rl.wrappers.timetable import Schedules, Timetable
 
 Fill = Literal["zero", "hold", "noise"]
 # One array a sensor; `Any` because the spaces of Gymnasium are typed so.
 Observation = dict[str, Any]
 
-MASK = "available"
+GOALS = ("achieved_goal", "desired_goal")  # of goal environments: no sensors
 BURSTS = Markov(fail=0.05, recover=0.2)  # outages of 5 steps, a fifth of the time
 
 
@@ -28,7 +29,8 @@ class DropoutOptions(TypedDict, total=False):
     - ``min_available``: so many sensors are always left, at least 0, by default 1.
       Where a schedule leaves fewer, sensors are restored in a random order, each as
       likely as another, which is kept for as long as the shortage lasts.
-    - ``sensors``: the keys that are sensors, by default all; others pass through.
+    - ``sensors``: the keys that may fail, by default all but those of goals
+      ("achieved_goal", "desired_goal"); others pass through.
     - ``stack``: how many successive frames a sensor's observation holds, one number or
       one a sensor (1 for those not named). Frames from before and after an outage would
       show a wrong velocity, so a sensor counts as available again only in its
@@ -45,12 +47,14 @@ class Masker:
     """Hides the missing sensors in the observations of one environment.
 
     What ``SensorDropout`` and its vectorised kin share; its docstring has the
-    arguments. ``space`` is the environment's, ``observation_space`` the result's.
+    arguments. ``space`` is the environment's, ``inner`` reads the mask that it has
+    itself; ``observation_space`` is the result's.
     """
 
     def __init__(
         self,
         space: spaces.Space[Any],
+        inner: Presence,
         schedule: Schedules,
         fill: Fill,
         *,
@@ -60,26 +64,23 @@ class Masker:
     ) -> None:
         choose(fill, dict.fromkeys(get_args(Fill)), "fill")
         self._boxes = sensor_boxes(space, sensors)
-        self.sensors = tuple(self._boxes)
+        self._inner = inner
+        told = {*self._boxes, *inner.told}
+        self.sensors = tuple(name for name in inner.columns if name in told)
         self.fill = fill
         self.min_available = min_available
-        self.stack = _stack_sizes(stack, self.sensors)
-        self.told = MASK in dict_entries(space)
-        if self.told and self.sensors != told_sensors(space):
-            raise UserError(
-                f"observations have a key {MASK!r} of their own, which tells of all "
-                "sensors; leave out `sensors`"
-            )
+        self.timetable = Timetable(schedule, tuple(self._boxes))
+        self.stack = _stack_sizes(stack, self.timetable.sensors)
+        self.failing = tuple(self._boxes)
         self.observation_space = with_mask(space, len(self.sensors))
-        self.timetable = Timetable(schedule, self.sensors)
         self._held: Observation = {}
         self._check()
 
     def _check(self) -> None:
         check_count("min_available", self.min_available, 0)
-        if self.min_available > len(self.sensors):
+        if self.min_available > len(self._boxes):
             raise UserError(
-                f"min_available must lie in [0, {len(self.sensors)}], the number of "
+                f"min_available must lie in [0, {len(self._boxes)}], the number of "
                 f"sensors, got {self.min_available}"
             )
         for name, box in self._boxes.items():
@@ -89,6 +90,17 @@ class Masker:
                     "fill='zero' or 'hold'"
                 )
 
+    @property
+    def mask_columns(self) -> Columns:
+        """The column of each entry; None for those that are always there."""
+        numbers: Columns = {name: k for k, name in enumerate(self.sensors)}
+        return {name: numbers.get(name) for name in self._inner.columns}
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The entries of an observation that are read."""
+        return (*self.sensors, *[MASK] * bool(self._inner.width))
+
     def start(self, observation: Observation) -> tuple[Observation, dict[str, bool]]:
         """The first observation of an episode, masked, and which sensors are there."""
         there = self.timetable.start()
@@ -97,31 +109,25 @@ class Masker:
         # A reset fills every frame of a stack, so all windows count as whole.
         self._run: NDArray[np.int64] = self.stack.copy()
         self._short = False
-        return self._mask(observation, self._settle(there, self._sound(observation)))
+        return self._mask(observation, there)
 
     def advance(self, observation: Observation) -> tuple[Observation, dict[str, bool]]:
         """The observation of the next step, masked, and which sensors are there."""
-        there = self.timetable.advance()
-        return self._mask(observation, self._settle(there, self._sound(observation)))
+        return self._mask(observation, self.timetable.advance())
 
-    def _sound(self, observation: Observation) -> Available:
-        """Which sensors the environment itself does not call missing: (M,) bool."""
-        if not self.told:
-            return np.ones(len(self.sensors), bool)
-        return np.asarray(observation[MASK]) > 0
-
-    def _settle(self, there: Available, sound: Available) -> Available:
+    def _settle(self, there: Available, healthy: Available) -> Available:
         """Apply the rule of stacked frames and ``min_available``: (M,) bool."""
-        there = there & sound
+        there = there & healthy
         run = np.where(there, self._run + 1, 0)  # fresh steps in a row
         lacking = self.min_available - np.count_nonzero(run >= self.stack)
         if lacking > 0:
             if not self._short:
-                self._order = self.timetable.rng.permutation(len(self.sensors))
+                drawn = self.timetable.rng.permutation(len(run))
+                self._order = np.argsort(drawn[ranks(self.timetable.sensors)])
             # Only sensors whose other frames are fresh are whole at once. There are
             # enough of them: those that were available in the step before, unless
             # the environment itself calls them missing.
-            whole = ~there & sound & (self._run + 1 >= self.stack)
+            whole = ~there & healthy & (self._run + 1 >= self.stack)
             back = self._order[whole[self._order]][:lacking]
             run[back] = self._run[back] + 1
         self._short = bool(lacking > 0)
@@ -129,16 +135,20 @@ class Masker:
         return run >= self.stack
 
     def _mask(
-        self, observation: Observation, available: Available
+        self, observation: Observation, there: Available
     ) -> tuple[Observation, dict[str, bool]]:
+        present = self._inner.of(observation, self.sensors)
+        healthy = np.array([present[name] for name in self._boxes], bool)
+        settled = self._settle(there, healthy).tolist()
+        present.update(zip(self._boxes, settled, strict=True))
         masked = dict(observation)
-        for name, there in zip(self.sensors, available, strict=True):
-            if not there:
+        for name in sorted(self._boxes):  # noise is drawn in this order
+            if not present[name]:
                 masked[name] = self._substitute(name)
             elif self.fill == "hold":
                 self._held[name] = np.array(observation[name])
-        masked[MASK] = available.astype(np.float32)
-        return masked, dict(zip(self.sensors, available.tolist(), strict=True))
+        masked[MASK] = np.array([present[name] for name in self.sensors], np.float32)
+        return masked, present
 
     def _substitute(self, name: str) -> NDArray[Any]:
         box = self._boxes[name]
@@ -150,40 +160,9 @@ class Masker:
         return np.clip(np.zeros(box.shape, box.dtype), box.low, box.high)
 
 
-def with_mask(space: spaces.Space[Any], columns: int) -> spaces.Dict:
-    """``space`` with the key "available" of so many columns."""
-    entries = {**dict_entries(space)}
-    entries.pop(MASK, None)
-    # A sequence of pairs, for Dict sorts the keys of a mapping.
-    mask = spaces.Box(0.0, 1.0, (columns,), np.float32)
-    return spaces.Dict([*entries.items(), (MASK, mask)])
-
-
-def told_sensors(space: spaces.Space[Any]) -> tuple[str, ...]:
-    """The sensors that a key "available" tells of, its own or one to come: all others.
-
-    Raises ``UserError`` if there is one of another number of columns.
-    """
-    entries = {**dict_entries(space)}
-    mask = entries.pop(MASK, None)
-    if mask is not None and mask.shape != (len(entries),):
-        raise UserError(
-            f"observations have a key {MASK!r} of shape {mask.shape}; expected "
-            f"{(len(entries),)}, a column for every other key in their order"
-        )
-    return tuple(entries)
-
-
-def dict_entries(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
-    """The entries of a Dict space; ``UserError`` if it is another kind."""
-    if not isinstance(space, spaces.Dict):
-        raise UserError(f"observations must be a Dict, one key a sensor, got {space}")
-    return space.spaces
-
-
-def sensors_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
-    """The sensors of a Dict space: its entries without "available"."""
-    return {name: e for name, e in dict_entries(space).items() if name != MASK}
+def default_sensors(space: spaces.Space[Any]) -> tuple[str, ...]:
+    """The entries that may fail where none are named: all but goals."""
+    return tuple(name for name in sensors_of(space) if name not in GOALS)
 
 
 def sensor_boxes(
@@ -191,7 +170,7 @@ def sensor_boxes(
 ) -> dict[str, spaces.Box]:
     """The spaces of the sensors, in the order of the observation space."""
     entries = sensors_of(space)
-    chosen = tuple(entries) if sensors is None else as_names(sensors)
+    chosen = default_sensors(space) if sensors is None else as_names(sensors)
     for name in chosen:
         choose(name, entries, "sensor")
     boxes = {}

@@ -9,9 +9,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
+from nexus_rl.wrappers.episode import Episode
 from nexus_rl.wrappers.masking import Observation
 from nexus_rl.wrappers.readings import Latents
 
@@ -27,15 +27,16 @@ class NexusObservation(
     ``Box(-inf, inf, (size,), float32)``: size is ``model.latent_dim``, twice that with
     ``latent="mean_logvar"``, plus the sensors of ``append`` and the columns of
     ``append_mask``. The key "available", (M,), as
-    ``SensorDropout`` adds it, says which sensors count; without it all do. ``options``
-    are ``EncoderOptions``: ``latent``, ``append``, ``append_mask``, ``absent``,
-    ``when_blind``, ``columns`` and ``device``.
+    ``SensorDropout`` adds it, says which sensors count; without it all do. What is
+    missing may be absent or None. ``options`` are ``EncoderOptions``: ``latent``,
+    ``append``, ``ignore``, ``append_mask``, ``absent``, ``when_blind``, ``columns`` and
+    ``device``.
 
     The model runs in eval mode, without gradients, and is never trained by the agent.
-    The noise of ``latent="sample"`` comes from a child of the environment's
-    ``np_random``, taken at each seeded reset. ``gym.make(env.spec)`` builds the same
-    again; a folder is recorded as given, a model as the object itself, which JSON
-    cannot hold: give a folder to specs that leave the process.
+    The noise of ``latent="sample"`` is keyed by the seed given to ``reset``.
+    ``gym.make(env.spec)`` builds the same again; a folder is recorded as given, a model
+    as the object itself, which JSON cannot hold: give a folder to specs that leave the
+    process.
 
     Raises ``UserError`` where model, environment and options do not fit together.
 
@@ -65,27 +66,33 @@ class NexusObservation(
         )
         # Gymnasium types the environment's observations as if they were the wrapper's.
         gym.Wrapper.__init__(self, cast(Any, env))
-        formats = sensor_formats(env)
-        self.encoder = Encoder(model, env.observation_space, formats=formats, **options)
+        self.encoder = Encoder(model, env, **options)
         self.observation_space = self.encoder.space
+        self._episode = Episode(env)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Latents, dict[str, Any]]:
         """Reset the environment; what was held is forgotten."""
         observation, info = self.env.reset(seed=seed, options=options)
-        if seed is not None or self.encoder.unseeded([0]):
-            self.encoder.seed([self.np_random], [0])
+        self._episode.reset()
+        self.encoder.seed([seed], lambda: [self.np_random])
         return self._encode(observation, started=True), info
 
     def step(self, action: Action) -> tuple[Latents, Any, bool, bool, dict[str, Any]]:
         """Step the environment and encode what it shows."""
+        self._episode.check()
         observation, reward, terminated, truncated, info = self.env.step(action)
-        latent = self._encode(observation, started=False)
+        begins = self._episode.step(terminated or truncated)
+        latent = self._encode(observation, started=begins)
         return latent, reward, terminated, truncated, info
 
     def _encode(self, observation: Any, started: bool) -> Latents:
-        batch = {name: np.asarray(value)[None] for name, value in observation.items()}
+        batch = {
+            name: np.asarray(value)[None]
+            for name, value in observation.items()
+            if value is not None
+        }
         latents, _ = self.encoder.encode(batch, np.array([started]))
         latent: Latents = latents[0]
         return latent

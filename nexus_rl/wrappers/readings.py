@@ -9,15 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nexus_rl.errors import UserError, choose
+from nexus_rl.errors import UserError
+from nexus_rl.mask import MASK, Columns, lost, mask_width, read_mask, sensors_of
 from nexus_rl.wrappers.checks import as_names
-from nexus_rl.wrappers.masking import (
-    MASK,
-    Observation,
-    dict_entries,
-    sensor_boxes,
-    sensors_of,
-)
+from nexus_rl.wrappers.masking import Observation, sensor_boxes
 
 Latents = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -28,18 +23,18 @@ NEVER, ALWAYS = -2, -1  # the columns of sensors that "available" does not tell 
 class Readings:
     """What is taken of the Dict observations of ``space``, beside ``modalities``.
 
-    ``columns``, ``append`` and ``absent`` are those of ``EncoderOptions``, which fit
-    space and modalities. ``encoded`` names the modalities that are read, ``size`` is
-    how many numbers are appended, and ``told`` lists the columns of ``available`` that
-    ``append_mask`` shows. Raises ``UserError`` for appended sensors that are no Box,
-    and for columns that are not those of the space.
+    ``columns`` are the ``mask_columns`` of the environment, ``append`` and ``absent``
+    those of ``EncoderOptions``, which fit space and modalities. ``encoded`` names the
+    modalities that are read, ``size`` is how many numbers are appended, and ``told``
+    lists the columns of ``available`` that ``append_mask`` shows. Raises ``UserError``
+    for appended sensors that are no Box.
     """
 
     def __init__(
         self,
         modalities: Sequence[str],
         space: spaces.Space[Any],
-        columns: Sequence[str] | None,
+        columns: Columns,
         append: Sequence[str],
         absent: Sequence[str],
     ) -> None:
@@ -51,30 +46,51 @@ class Readings:
         self.size = sum(spaces.flatdim(box) for box in boxes.values())
         self.names = (*modalities, *(n for n in self.append if n not in modalities))
         self.told = [k for k, name in enumerate(self.names) if name not in absent]
-        self._masked = MASK in dict_entries(space)
-        named = _named(space, columns)
-        self._columns = [
-            NEVER if name in absent else named.index(name) if name in named else ALWAYS
-            for name in self.names
-        ]
+        self._width = mask_width(space)
+        self._entries = sensors_of(space)
+        told = {name: ALWAYS if k is None else k for name, k in columns.items()}
+        self._columns = [NEVER if n in absent else told[n] for n in self.names]
 
-    def rows(self, batch: Observation, first: Sequence[Observation]) -> Observation:
-        """Arrays of the rows of ``first``, then those of ``batch``."""
-        names = [*self.encoded, *self.append, *[MASK] * self._masked]
-        rows = {name: np.asarray(batch[name]) for name in dict.fromkeys(names)}
-        if first:
-            for name, array in rows.items():
-                before = np.stack([observation[name] for observation in first])
-                rows[name] = np.concatenate([before, array])
-        return rows
+    def rows(
+        self, batch: Observation, first: Sequence[Observation], count: int
+    ) -> tuple[Observation, Mask]:
+        """Arrays of the rows of ``first``, then those of ``batch``, of ``count`` rows.
 
-    def available(self, rows: Observation) -> Mask:
-        """Which of ``names`` are there: the modalities, then what else is appended."""
-        count = len(rows[self.encoded[0]])
-        given = rows[MASK] > 0.5 if self._masked else np.empty((count, 0), bool)
-        never, always = np.zeros((count, 1), bool), np.ones((count, 1), bool)
-        mask: Mask = np.concatenate([given, never, always], 1)[:, self._columns]
-        return mask
+        And which of ``names`` are there: the modalities, then what else is appended.
+        Entries that are missing may be absent or None: zeros stand for them. Raises
+        ``UserError`` for one that counts as available.
+        """
+        total = len(first) + count
+        given = np.empty((total, 0), bool)
+        if self._width:
+            masks = [*(row.get(MASK) for row in first), *_split(batch.get(MASK), count)]
+            given = np.stack([read_mask(mask, self._width) for mask in masks])
+        never, always = np.zeros((total, 1), bool), np.ones((total, 1), bool)
+        there: Mask = np.concatenate([given, never, always], 1)[:, self._columns]
+        rows = {}
+        for name in dict.fromkeys([*self.encoded, *self.append]):
+            column = there[:, self.names.index(name)]
+            rows[name] = self._take(name, batch.get(name), first, count, column)
+        return rows, there
+
+    def _take(
+        self,
+        name: str,
+        batch: Any,
+        first: Sequence[Observation],
+        count: int,
+        there: Mask,
+    ) -> NDArray[Any]:
+        """The rows of one entry."""
+        array = None if batch is None else np.asarray(batch)
+        if not first and array is not None and array.dtype != object:
+            return array
+        space = self._entries[name]
+        rows = [*(row.get(name) for row in first), *_split(array, count)]
+        if any(row is None and here for row, here in zip(rows, there, strict=True)):
+            raise UserError(lost(name))
+        empty = np.zeros(space.shape or (), space.dtype)
+        return np.stack([empty if row is None else row for row in rows])
 
     def appended(self, rows: Observation) -> Latents:
         """The appended sensors as they are, flat and side by side: (B, size).
@@ -82,7 +98,7 @@ class Readings:
         Raises ``UserError`` where one holds NaN or infinity, available or not.
         """
         count = len(rows[self.encoded[0]])
-        parts = [np.empty((count, 0), np.float32)]
+        parts: list[NDArray[Any]] = [np.empty((count, 0), np.float32)]
         for name in self.append:
             parts.append(rows[name].reshape(count, -1))
             if not np.isfinite(parts[-1]).all():
@@ -93,28 +109,9 @@ class Readings:
         return np.concatenate(parts, 1, dtype=np.float32)
 
 
-def _named(space: spaces.Space[Any], columns: Sequence[str] | None) -> tuple[str, ...]:
-    """The sensor of each column of "available"; none if observations have no such key.
-
-    Raises ``UserError`` for unknown sensors, and for another number of them.
-    """
-    mask = dict_entries(space).get(MASK)
-    if mask is None:
-        if columns is not None:
-            raise UserError(f"columns given, but observations have no {MASK!r}")
-        return ()
-    sensors = sensors_of(space)
-    names = tuple(sensors) if columns is None else tuple(columns)
-    for name in names:
-        choose(name, sensors, "sensor")
-    if len({*names}) < len(names):
-        raise UserError(f"columns name a sensor twice: {', '.join(names)}")
-    if mask.shape != (len(names),):
-        raise UserError(
-            f"{MASK!r} has shape {mask.shape}, but {len(names)} sensors: "
-            f"{', '.join(names)}; name the sensor of each column, columns=[...]"
-        )
-    return names
+def _split(batch: Any, count: int) -> Sequence[Any]:
+    """The rows of a batch; None each, where there is none."""
+    return [None] * count if batch is None else list(batch)
 
 
 def why_not_finite(rows: Observation, there: Mapping[str, Mask]) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nexus_rl.errors import UserError
-from nexus_rl.wrappers.masking import (
-    BURSTS,
-    MASK,
-    DropoutOptions,
-    Fill,
-    Masker,
-    Observation,
-)
+from nexus_rl.mask import MASK, Columns
+from nexus_rl.wrappers.masking import BURSTS, DropoutOptions, Fill, Observation
+from nexus_rl.wrappers.seeds import pass_seed, roots, take_seeds
 from nexus_rl.wrappers.timetable import Schedules
 from nexus_rl.wrappers.vector_dropout import Maskers
+from nexus_rl.wrappers.vector_episodes import terminal_observation
 
 
 class VecSensorDropout(VecEnvWrapper):
@@ -53,26 +50,24 @@ class VecSensorDropout(VecEnvWrapper):
                 f"expected a VecEnv of Stable-Baselines3, got {venv!r}; SensorDropout "
                 "wraps a single environment, VectorSensorDropout Gymnasium's vectors"
             )
-        self._maskers = Maskers(
-            Masker(venv.observation_space, schedule, fill, **options)
-            for _ in range(venv.num_envs)
-        )
+        self._maskers = Maskers(venv, venv.observation_space, schedule, fill, **options)
+        super().__init__(venv, self._maskers.observation_space)
         self.sensors = self._maskers.sensors
-        super().__init__(venv, self._maskers.maskers[0].observation_space)
-        self._unseeded = True
+        self.mask_columns: Columns = self._maskers.mask_columns
+        self.dropout_depth = self._maskers.depth
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed the environments, and the outages with them, at the next reset."""
-        self._unseeded = True
-        return self.venv.seed(seed)
+        return pass_seed(self, seed)
 
     def reset(self) -> Observation:
         """Reset the environments and begin an episode of the schedule in each."""
+        seeds = take_seeds(self)
         observations: Any = self.venv.reset()
-        every = range(self.num_envs)
-        if self._unseeded:
-            self._maskers.seed(self.venv.get_attr("np_random"), every)
-            self._unseeded = False
+        every, unseeded = range(self.num_envs), self._maskers.unseeded()
+        new = [i for i in every if seeds[i] is not None or i in unseeded]
+        generators = partial(self.venv.get_attr, "np_random")
+        self._maskers.seed(roots(seeds, new, generators))
         for i in every:
             self._begin(i, observations)
         return self._maskers.batch(observations)
@@ -83,10 +78,9 @@ class VecSensorDropout(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         for i, (done, info) in enumerate(zip(dones, infos, strict=True)):
             if done:
-                final, info[MASK] = self._maskers.finish(
-                    i, info["terminal_observation"]
-                )
-                info["terminal_observation"] = final
+                final = terminal_observation(infos, i)
+                masked, info[MASK] = self._maskers.finish(i, final)
+                info["terminal_observation"] = masked
                 self._begin(i, observations)
             else:
                 info[MASK] = self._maskers.advance(i, observations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,10 +11,11 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nexus_rl.errors import UserError
-from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
 from nexus_rl.wrappers.readings import Latents
+from nexus_rl.wrappers.seeds import pass_seed, take_seeds
+from nexus_rl.wrappers.vector_episodes import terminal_observation
 
 
 class SB3NexusObservation(VecEnvWrapper):
@@ -47,28 +49,18 @@ class SB3NexusObservation(VecEnvWrapper):
                 "expected a vectorised environment of Gymnasium or Stable-Baselines3, "
                 f"got {venv!r}; NexusObservation wraps a single one"
             )
-        self.encoder = Encoder(
-            model,
-            venv.observation_space,
-            venv.num_envs,
-            sensor_formats(venv),
-            **options,
-        )
+        self.encoder = Encoder(model, venv, **options)
         super().__init__(venv, self.encoder.space)
-        self._unseeded = self.encoder.latent == "sample"
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed the environments, and the samples with them, at the next reset."""
-        self._unseeded = self.encoder.latent == "sample"
-        return self.venv.seed(seed)
+        return pass_seed(self, seed)
 
     def reset(self) -> Latents:
         """Reset the environments; what was held is forgotten."""
+        seeds = take_seeds(self)
         observations: Any = self.venv.reset()
-        if self._unseeded:
-            generators = self.venv.get_attr("np_random")
-            self.encoder.seed(generators, range(self.num_envs))
-            self._unseeded = False
+        self.encoder.seed(seeds, partial(self.venv.get_attr, "np_random"))
         latents, _ = self.encoder.encode(observations, np.ones(self.num_envs, bool))
         return latents
 
@@ -77,7 +69,7 @@ class SB3NexusObservation(VecEnvWrapper):
         observations: Any
         observations, rewards, dones, infos = self.venv.step_wait()
         final = {
-            i: infos[i]["terminal_observation"] for i in np.flatnonzero(dones).tolist()
+            i: terminal_observation(infos, i) for i in np.flatnonzero(dones).tolist()
         }
         latents, last = self.encoder.encode(observations, dones, final)
         for i, latent in last.items():

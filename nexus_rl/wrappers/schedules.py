@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -86,7 +87,7 @@ class Bernoulli(Schedule):
 
     def draw(self, moment: Moment, rng: Generator) -> Available:
         missing = _per_sensor(self.missing, moment.sensors, 0.0)
-        return rng.random(len(missing)) >= missing
+        return _uniform(moment.sensors, rng) >= missing
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class Markov(Schedule):
     def draw(self, moment: Moment, rng: Generator) -> Available:
         fail = _per_sensor(self.fail, moment.sensors, 0.0)
         recover = _per_sensor(self.recover, moment.sensors, 1.0)
-        return _next_state(rng.random(len(fail)), moment.before, fail, recover)
+        drawn = _uniform(moment.sensors, rng)
+        return _next_state(drawn, moment.before, fail, recover)
 
 
 class _Group(Schedule):
@@ -270,6 +272,17 @@ class Curriculum(Schedule):
         done = min(moment.total / self.steps, 1.0)
         level = self.start + (self.end - self.start) * done
         return self.make(level).draw(moment, rng)
+
+
+def _uniform(sensors: tuple[str, ...], rng: Generator) -> Numbers:
+    """A number in [0, 1) a sensor, the same for a name in any order: (M,)."""
+    return rng.random(len(sensors))[ranks(sensors)]
+
+
+@cache
+def ranks(sensors: tuple[str, ...]) -> NDArray[np.intp]:
+    """The place of each sensor among the sorted names: (M,)."""
+    return np.argsort(np.argsort(sensors))
 
 
 def _next_state(

@@ -16,10 +16,9 @@ Schedules = Schedule | Sequence[Schedule]
 class Timetable:
     """Runs the schedules of one environment: which sensors are there, step by step.
 
-    ``seed`` takes one child of the environment's generator, which leaves the numbers
-    that the environment itself draws as they were. Every episode takes further
-    children of that child. So what happens in the n-th episode after a seed depends on
-    the seed and on n, whatever the policy does and however long episodes last.
+    ``seed`` names the stream that it draws from, and every episode takes children of
+    that one. So what happens in the n-th episode after a seed depends on the seed and
+    on n, whatever the policy does and however long episodes last.
     """
 
     def __init__(self, schedule: Schedules, sensors: tuple[str, ...]) -> None:
@@ -31,7 +30,7 @@ class Timetable:
             each.check(sensors)
         self.sensors = sensors
         self.rng: Generator  # of this episode, for whoever uses the timetable
-        self._root: Generator | None = None
+        self._root: np.random.SeedSequence | None = None
         self._total = 0
 
     @property
@@ -39,14 +38,17 @@ class Timetable:
         """Whether ``seed`` was called; it must be, before ``start``."""
         return self._root is not None
 
-    def seed(self, np_random: Generator) -> None:
-        """Draw from now on from a child of the environment's generator."""
-        (self._root,) = np_random.spawn(1)
+    def seed(self, stream: np.random.SeedSequence) -> None:
+        """Draw from now on from ``stream``."""
+        self._root = stream
 
     def start(self) -> Available:
         """Begin an episode: which sensors are there at its reset, (M,) bool."""
         assert self._root is not None
-        self.rng, *self._rngs = self._root.spawn(1 + len(self.schedules))
+        self.rng, *self._rngs = (
+            np.random.default_rng(child)
+            for child in self._root.spawn(1 + len(self.schedules))
+        )
         self._step = 0
         self._before: list[Available | None] = [None] * len(self.schedules)
         return self._draw()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
+from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
+from nexus_rl.mask import MASK, Columns, Presence
 from nexus_rl.wrappers.masking import (
     BURSTS,
-    MASK,
     DropoutOptions,
     Fill,
     Masker,
     Observation,
 )
+from nexus_rl.wrappers.seeds import DROPOUT, depth_around, keyed, roots
 from nexus_rl.wrappers.timetable import Schedules
 from nexus_rl.wrappers.vector_episodes import Episodes
 
@@ -25,42 +28,61 @@ Present = dict[str, bool]
 
 
 class Maskers:
-    """A ``Masker`` for each of N environments whose observations come batched."""
+    """A ``Masker`` for each of the N environments of ``env``, which come batched.
 
-    def __init__(self, maskers: Iterable[Masker]) -> None:
-        self.maskers = list(maskers)
-        self.sensors = self.maskers[0].sensors
-        self._rows: list[Observation] = [{} for _ in self.maskers]
+    ``space`` is the observation space of one; the others are ``SensorDropout``'s.
+    """
 
-    def seed(self, np_random: Any, which: Iterable[int]) -> None:
-        """Seed some from the generators of their environments, or from a shared one."""
-        for i in which:
-            one = isinstance(np_random, np.random.Generator)
-            self.maskers[i].timetable.seed(np_random if one else np_random[i])
+    def __init__(
+        self,
+        env: Any,
+        space: spaces.Space[Any],
+        schedule: Schedules,
+        fill: Fill,
+        **options: Unpack[DropoutOptions],
+    ) -> None:
+        inner = Presence(env)
+        self._maskers = [
+            Masker(space, inner, schedule, fill, **options) for _ in range(env.num_envs)
+        ]
+        first = self._maskers[0]
+        self.sensors, self.mask_columns = first.sensors, first.mask_columns
+        self.observation_space = first.observation_space
+        self.depth = depth_around(env, "dropout_depth")
+        self._rows: list[Observation] = [{} for _ in self._maskers]
+
+    def unseeded(self) -> list[int]:
+        """The environments that need ``seed`` before they begin an episode."""
+        return [i for i, m in enumerate(self._maskers) if not m.timetable.seeded]
+
+    def seed(self, roots: Mapping[int, SeedSequence]) -> None:
+        """Draw the outages of some environments from their roots from now on."""
+        for i, root in roots.items():
+            self._maskers[i].timetable.seed(keyed(root, DROPOUT, self.depth))
 
     def begin(self, i: int, observations: Observation) -> Present:
         """Row ``i`` is the first of an episode; returns which sensors are there."""
-        self._rows[i], present = self.maskers[i].start(self._row(i, observations))
+        self._rows[i], present = self._maskers[i].start(self._row(i, observations))
         return present
 
     def advance(self, i: int, observations: Observation) -> Present:
         """Row ``i`` is that of the next step; returns which sensors are there."""
-        self._rows[i], present = self.maskers[i].advance(self._row(i, observations))
+        self._rows[i], present = self._maskers[i].advance(self._row(i, observations))
         return present
 
     def finish(self, i: int, final: Observation) -> tuple[Observation, Present]:
         """Mask the last observation of an episode, which is not in the batch."""
-        return self.maskers[i].advance(final)
+        return self._maskers[i].advance(final)
 
     def batch(self, observations: Observation) -> Observation:
         """``observations`` with the masked rows in place of the sensors' own."""
-        keys = (*self.sensors, MASK)
+        keys = (*self._maskers[0].failing, MASK)
         masked = {key: np.stack([row[key] for row in self._rows]) for key in keys}
         return {**observations, **masked}
 
     def _row(self, i: int, observations: Observation) -> Observation:
-        names = (*self.sensors, *[MASK] * self.maskers[0].told)
-        return {name: observations[name][i] for name in names}
+        batches = {name: observations.get(name) for name in self._maskers[0].read}
+        return {name: None if b is None else b[i] for name, b in batches.items()}
 
 
 class VectorSensorDropout(
@@ -71,8 +93,9 @@ class VectorSensorDropout(
     Sensors fail in each environment by itself. Arguments, errors and outages are those
     of ``SensorDropout``: environment i sees what it would if it were wrapped alone.
     The key "available" is (N, M), ``info["available"]`` a dictionary of (N,) booleans.
-    All three modes of autoreset work; with SAME_STEP the observations in
-    ``info["final_obs"]`` are masked too, with their truth in ``info["final_info"]``.
+    All three modes of autoreset work, as ``metadata["autoreset_mode"]`` declares; with
+    SAME_STEP the observations in ``info["final_obs"]`` are masked too, one an
+    environment, with their truth in ``info["final_info"]``.
 
     Example:
     >>> import gymnasium as gym
@@ -94,11 +117,11 @@ class VectorSensorDropout(
     ) -> None:
         super().__init__(env)
         space = env.single_observation_space
-        self._maskers = Maskers(
-            Masker(space, schedule, fill, **options) for _ in range(env.num_envs)
-        )
+        self._maskers = Maskers(env, space, schedule, fill, **options)
         self.sensors = self._maskers.sensors
-        self.single_observation_space = self._maskers.maskers[0].observation_space
+        self.mask_columns: Columns = self._maskers.mask_columns
+        self.dropout_depth = self._maskers.depth
+        self.single_observation_space = self._maskers.observation_space
         self.observation_space = batch_space(
             self.single_observation_space, env.num_envs
         )
@@ -112,12 +135,11 @@ class VectorSensorDropout(
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset the environments, or those of ``options["reset_mask"]`` (N,) bool."""
         # Read first: the environment takes the mask out of ``options``.
-        started, seeded = self._episodes.reset(seed, options)
+        started, seeds = self._episodes.reset(seed, options)
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-        begun = np.flatnonzero(started).tolist()
-        new = [i for i in begun if seeded[i] or not self._seeded(i)]
-        if new:
-            self._maskers.seed(self.env.np_random, new)
+        begun, unseeded = np.flatnonzero(started).tolist(), self._maskers.unseeded()
+        new = [i for i in begun if seeds[i] is not None or i in unseeded]
+        self._maskers.seed(roots(seeds, new, lambda: self.env.np_random))
         for i in begun:
             self._tell(infos, self._maskers.begin(i, observations), i)
         return self._maskers.batch(observations), infos
@@ -128,18 +150,15 @@ class VectorSensorDropout(
         """Step the environments; those that ended are reset as their mode says."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
         started = self._episodes.step(terminated, truncated)
+        final = self._episodes.final(infos, started)
         for i, begins in enumerate(started):
-            if begins and self._episodes.same_step:
-                final, present = self._maskers.finish(i, infos["final_obs"][i])
-                infos["final_obs"][i] = final
+            if i in final:
+                infos["final_obs"][i], present = self._maskers.finish(i, final[i])
                 self._add_info(infos, {"final_info": {MASK: present}}, i)
             take = self._maskers.begin if begins else self._maskers.advance
             self._tell(infos, take(i, observations), i)
         masked = self._maskers.batch(observations)
         return masked, rewards, terminated, truncated, infos
-
-    def _seeded(self, i: int) -> bool:
-        return self._maskers.maskers[i].timetable.seeded
 
     def _tell(self, infos: dict[str, Any], present: Present, i: int) -> None:
         self._add_info(infos, {MASK: present}, i)

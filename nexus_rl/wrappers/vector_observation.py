@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from nexus_rl.formats import sensor_formats
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.wrappers.encoder import Encoder, EncoderOptions
 from nexus_rl.wrappers.masking import Observation
@@ -57,13 +55,7 @@ class VectorNexusObservation(
         **options: Unpack[EncoderOptions],
     ) -> None:
         super().__init__(env)
-        self.encoder = Encoder(
-            model,
-            env.single_observation_space,
-            env.num_envs,
-            sensor_formats(env),
-            **options,
-        )
+        self.encoder = Encoder(model, env, **options)
         self.single_observation_space = self.encoder.space
         self.observation_space = batch_space(self.encoder.space, env.num_envs)
         self._episodes = Episodes(env)
@@ -76,9 +68,10 @@ class VectorNexusObservation(
     ) -> tuple[Latents, dict[str, Any]]:
         """Reset the environments, or those of ``options["reset_mask"]`` (N,) bool."""
         # Read first: the environment takes the mask out of ``options``.
-        started, seeded = self._episodes.reset(seed, options)
+        started, seeds = self._episodes.reset(seed, options)
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-        self._seed(np.flatnonzero(started & seeded).tolist())
+        given = [s if new else None for s, new in zip(seeds, started, strict=True)]
+        self.encoder.seed(given, lambda: self.env.np_random)
         latents, _ = self.encoder.encode(observations, started=started)
         return latents, infos
 
@@ -87,18 +80,12 @@ class VectorNexusObservation(
     ) -> tuple[Latents, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step the environments; those that ended are reset as their mode says."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        started, final = self._episodes.step(terminated, truncated), {}
-        if self._episodes.same_step:
-            final = {i: infos["final_obs"][i] for i in np.flatnonzero(started).tolist()}
+        started = self._episodes.step(terminated, truncated)
+        final = self._episodes.final(infos, started)
         latents, last = self.encoder.encode(observations, started, final)
         for i, latent in last.items():
             infos["final_obs"][i] = latent
         return latents, rewards, terminated, truncated, infos
-
-    def _seed(self, reseeded: list[int]) -> None:
-        new = sorted({*reseeded, *self.encoder.unseeded(range(self.num_envs))})
-        if new and self.encoder.latent == "sample":
-            self.encoder.seed(self.env.np_random, new)
 
 
 @overload

@@ -1,5 +1,7 @@
 """An environment whose sensors fail on their own, and small models for it."""
 
+from typing import ClassVar
+
 import gymnasium as gym
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ class Flaky(gym.Env):
     """
 
     action_space = spaces.Box(-1, 1, (1,))
+    mask_columns: ClassVar = {"sound": 0, "image": 1, "label": 2}
     observation_space = spaces.Dict(
         [
             ("sound", spaces.Box(-2, 2, (3,))),

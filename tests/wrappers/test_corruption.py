@@ -241,13 +241,13 @@ def bare_mask():
         ),
         (
             lambda: SensorCorruption(bare_mask(), {"image": Frozen()}, announced=True),
-            r"shape \(2,\); expected \(1,\)",
+            r"shape \(2,\), but 1 sensors",
         ),
         (
             lambda: SensorCorruption(
-                TimeLimit(SensorDropout(Toy()), 9), {"touch": Frozen()}, [], True
+                TimeLimit(SensorDropout(Toy()), 9), {"touch": Frozen()}
             ),
-            "SensorDropout around an announced corruption",
+            "SensorDropout around SensorCorruption",
         ),
         (lambda: Occlusion(1.5), r"\[0, 1\]"),
         (lambda: Delay(0), "at least 1"),

@@ -29,8 +29,6 @@ WIDE = spaces.Box(-1.7e308, 1.7e308, (2,), np.float64)
         (lambda: SensorDropout(Toy(), {"image": 0.5}), "expected a Schedule"),
         (lambda: SensorDropout(Toy(), 0.5), "expected a Schedule"),
         (lambda: SensorDropout(Toy(), [Markov]), "expected a Schedule"),
-        (lambda: SensorDropout(SensorDropout(Toy()), sensors="touch"), "leave out"),
-        (lambda: SensorDropout(SensorDropout(Toy(), sensors="touch")), r"ted \(3,\)"),
         (lambda: SensorDropout(gym.make("CartPole-v1")), "must be a Dict"),
         (
             lambda: SensorDropout(make_toy({"label": spaces.Discrete(3)})),

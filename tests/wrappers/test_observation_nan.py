@@ -11,7 +11,7 @@ from observation_world import expected, model_for
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nexus_rl import NexusObservation, SensorDropout, VecNexusObservation
-from nexus_rl.wrappers.masking import MASK
+from nexus_rl.mask import MASK
 
 SHAPES = dict(zip(SENSORS, [(12,), (3,), (2,)], strict=True))
 SPACE = spaces.Dict({name: spaces.Box(-1, 1, shape) for name, shape in SHAPES.items()})

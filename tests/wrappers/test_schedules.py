@@ -23,7 +23,7 @@ SENSORS = ("image", "sound", "touch")
 def run(schedule, steps, episodes=1, seed=0, sensors=SENSORS):
     """What a schedule draws: (episodes, steps, M)."""
     timetable = Timetable(schedule, sensors)
-    timetable.seed(np.random.default_rng(seed))
+    timetable.seed(np.random.SeedSequence(seed))
     return np.array(
         [
             [timetable.start(), *(timetable.advance() for _ in range(steps - 1))]
@@ -145,18 +145,12 @@ def test_episodes_do_not_depend_on_the_length_of_those_before():
     draws = []
     for length in (3, 50):
         timetable = Timetable(Markov(0.3, 0.3), SENSORS)
-        timetable.seed(np.random.default_rng(4))
+        timetable.seed(np.random.SeedSequence(4))
         timetable.start()
         for _ in range(length):
             timetable.advance()
         draws.append([timetable.start(), *(timetable.advance() for _ in range(30))])
     assert np.array_equal(*draws)
-
-
-def test_taking_a_child_leaves_the_generator_as_it_was():
-    rng, twin = np.random.default_rng(1), np.random.default_rng(1)
-    Timetable(Bernoulli(), SENSORS).seed(rng)
-    assert rng.random() == twin.random()
 
 
 @pytest.mark.parametrize(
