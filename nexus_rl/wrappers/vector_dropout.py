@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +23,11 @@ from nexus_rl.wrappers.masking import (
 from nexus_rl.wrappers.seeds import DROPOUT, depth_around, keyed, roots
 from nexus_rl.wrappers.timetable import Schedules
 from nexus_rl.wrappers.vector_episodes import Episodes
+
+if TYPE_CHECKING:
+    Wrapper = VectorWrapper[Observation, Any, Observation, Any, NDArray[Any]]
+else:  # not generic before Gymnasium 1.4
+    Wrapper = VectorWrapper
 
 Present = dict[str, bool]
 
@@ -85,9 +90,7 @@ class Maskers:
         return {name: None if b is None else b[i] for name, b in batches.items()}
 
 
-class VectorSensorDropout(
-    VectorWrapper[Observation, Any, Observation, Any, NDArray[Any]]
-):
+class VectorSensorDropout(Wrapper):
     """``SensorDropout`` around a ``gymnasium.vector.VectorEnv`` of N environments.
 
     Sensors fail in each environment by itself. Arguments, errors and outages are those

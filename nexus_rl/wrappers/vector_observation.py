@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     from nexus_rl.wrappers.sb3_observation import SB3NexusObservation
 
+    Wrapper = VectorWrapper[Latents, Any, Observation, Any, NDArray[Any]]
+else:  # not generic before Gymnasium 1.4
+    Wrapper = VectorWrapper
+
 Model = str | Path | MultimodalVAE
 
 
-class VectorNexusObservation(
-    VectorWrapper[Latents, Any, Observation, Any, NDArray[Any]]
-):
+class VectorNexusObservation(Wrapper):
     """``NexusObservation`` around a ``gymnasium.vector.VectorEnv`` of N environments.
 
     Arguments and errors are those of ``NexusObservation``; observations are (N, size),
