@@ -59,8 +59,8 @@ def read_mask(values: Any, columns: int) -> NDArray[np.bool_]:
     there: NDArray[np.bool_] = mask == 1
     if mask.shape[-1:] != (columns,) or not (there | (mask == 0)).all():
         raise UserError(
-            f"{MASK!r} must hold {columns} zeros and ones, got {values!r}; keep "
-            "wrappers that scale or stack observations off this key"
+            f"observations must hold {columns} zeros and ones in {MASK!r}, got "
+            f"{values!r}; keep wrappers that scale or stack observations off this key"
         )
     return there
 

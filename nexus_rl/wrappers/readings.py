@@ -63,8 +63,9 @@ class Readings:
         total = len(first) + count
         given = np.empty((total, 0), bool)
         if self._width:
-            masks = [*(row.get(MASK) for row in first), *_split(batch.get(MASK), count)]
-            given = np.stack([read_mask(mask, self._width) for mask in masks])
+            masks = [row.get(MASK) for row in first]
+            read = [read_mask(mask, self._width)[None] for mask in masks]
+            given = np.concatenate([*read, read_mask(batch.get(MASK), self._width)])
         never, always = np.zeros((total, 1), bool), np.ones((total, 1), bool)
         there: Mask = np.concatenate([given, never, always], 1)[:, self._columns]
         rows = {}
