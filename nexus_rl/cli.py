@@ -93,11 +93,17 @@ EnvKwargs = Annotated[
 ]
 
 
-def short_name(env: str, env_kwargs: Mapping[str, Any]) -> str:
-    """envs:nexus_rl/HyperHot-v0 with 2 enemies is hyper_hot_enemies=2."""
+def short_name(
+    env: str, env_kwargs: Mapping[str, Any], ignore: Sequence[str] = ()
+) -> str:
+    """envs:nexus_rl/HyperHot-v0 with 2 enemies is hyper_hot_enemies=2.
+
+    If the entry "sound" is ignored, it is hyper_hot_enemies=2_without_sound.
+    """
     name = env.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-    told = "_".join([snake, *sorted(show_kwargs(env_kwargs))])
+    without = ["without", *sorted(ignore)] if ignore else []
+    told = "_".join([snake, *sorted(show_kwargs(env_kwargs)), *without])
     return re.sub(r"[^\w=.+-]+", "-", told)[:100]  # a file name anywhere
 
 

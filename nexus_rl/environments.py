@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
+from gymnasium.wrappers import TimeLimit
 
+from nexus_rl.entries import WithoutEntries
 from nexus_rl.errors import UserError, choose
 
 Env = gym.Env[Any, Any]
@@ -17,18 +19,40 @@ Env = gym.Env[Any, Any]
 OURS = "nexus_rl/"  # the ids that the package `envs` registers
 
 
-def make_env(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Env:
+def make_env(
+    env_id: str,
+    env_kwargs: Mapping[str, Any] | None = None,
+    ignore: Collection[str] = (),
+) -> Env:
     """``gym.make(env_id, **env_kwargs)``, with errors that say what to do.
 
     ``env_id`` may name the module that registers it, "MODULE:ID"; this project's own
-    ids, "nexus_rl/...", need none. Raises ``UserError`` if there is no such
-    environment, or for arguments that it does not take.
+    ids, "nexus_rl/...", need none. Observations come without the entries to ``ignore``.
+    Raises ``UserError`` if there is no such environment, for arguments that it does not
+    take, and for entries that it does not have.
 
     Example:
     >>> make_env("nexus_rl/HyperHot-v0", {"enemies": 2}).unwrapped.enemies
     2
     """
-    kwargs = dict(env_kwargs or {})
+    env = _make(env_id, dict(env_kwargs or {}))
+    return WithoutEntries(env, ignore) if ignore else env
+
+
+def time_limit(env: Env) -> int | None:
+    """The steps after which its wrappers cut an episode off; None if none does.
+
+    Those that an environment counts by itself are not known.
+    """
+    limits = []
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return min(limits, default=None)
+
+
+def _make(env_id: str, kwargs: dict[str, Any]) -> Env:
     asked = env_id
     if env_id.startswith(OURS) and env_id not in gym.registry:
         env_id = f"envs:{env_id}"

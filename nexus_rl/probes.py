@@ -42,23 +42,25 @@ class ProbeRow:
     distance: float
 
 
-def samples(env: str | Env, rows: int, seed: int = 0) -> tuple[Part, Part]:
+def samples(
+    env: str | Env, rows: int, seed: int = 0, ignore: Collection[str] = ()
+) -> tuple[Part, Part]:
     """``rows`` observations with true states: what fits probes, and what tests them.
 
     Gathered from ``env``, a Gymnasium id or an environment, as ``rollouts.gather``
-    does; every fifth episode is for testing, so that neighbouring rows never lie on
-    both sides. States are ``info["state"]``, flattened. Raises ``UserError`` if the
-    environment tells none, or if the rows are too few.
+    does, without the entries to ``ignore``; every fifth episode is for testing, so that
+    neighbouring rows never lie on both sides. States are ``info["state"]``, flattened.
+    Raises ``UserError`` if the environment tells none, or if the rows are too few.
 
     Example: ``probe(model, *samples("envs:nexus_rl/MultimodalPendulum-v0", 20_000))``.
     """
-    with opened(env) as recorded:
+    with opened(env, ignore=ignore) as recorded:
         if "state" not in recorded.columns:
             raise UserError(
                 f"{recorded.name['id']} does not tell its true state: info has no "
                 "'state' that is an array of numbers"
             )
-        rollouts = gather(recorded.env, rows, seed=seed)
+        rollouts = gather(recorded.env, rows, seed=seed, ignore=ignore)
     observations = rollouts.observations()
     state = torch.from_numpy(rollouts.columns["state"]).reshape(len(rollouts), -1)
     test = torch.from_numpy(rollouts.columns["episode"] % 5 == 0)

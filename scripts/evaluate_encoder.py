@@ -43,6 +43,9 @@ class Args:
     """Sensors that probes see beside the latent; the model need not know them."""
     absent: tuple[str, ...] = ()
     """Modalities of the model that the environment never shows."""
+    ignore: tuple[str, ...] = ()
+    """Entries of the observation that nobody needs; those of the model's training if
+    neither these nor --env are given."""
     rows: int = 20_000
     """Observations to simulate; a fifth of them is the test set."""
     seed: int = 1000
@@ -58,22 +61,25 @@ class Args:
 def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     cli.use_threads(args.threads)
-    env_id, env_kwargs = environment_of(args)
+    env_id, env_kwargs, ignore = environment_of(args)
     from nexus_rl.data.rollouts import opened
     from nexus_rl.probes import samples
 
-    with opened(env_id, env_kwargs) as recorded:
+    with opened(env_id, env_kwargs, ignore) as recorded:
         env = recorded.env
         differ = {"append": args.append, "absent": args.absent}
-        loaded = [load(folder, env, args.device, **differ) for folder in args.model]
-        train, test = samples(env, args.rows, args.seed)
+        loaded = [
+            load(folder, env, args.device, ignore=ignore, **differ)
+            for folder in args.model
+        ]
+        train, test = samples(env, args.rows, args.seed, ignore)
         names = state_names(env, train[1].shape[1])
         space = env.observation_space
     if args.fit_kwargs:
-        with opened(env_id, {**env_kwargs, **args.fit_kwargs}) as recorded:
+        with opened(env_id, {**env_kwargs, **args.fit_kwargs}, ignore) as recorded:
             if recorded.env.observation_space != space:
                 raise UserError("--fit-kwargs must leave the sensors as they are")
-            train, _ = samples(recorded.env, args.rows, args.seed)
+            train, _ = samples(recorded.env, args.rows, args.seed, ignore)
     models = [
         evaluate(folder, model, train, test, seed=args.seed, **differ)
         for folder, model in zip(args.model, loaded, strict=True)
@@ -83,6 +89,7 @@ def main() -> None:
         "env_kwargs": env_kwargs,
         "fit_kwargs": args.fit_kwargs,
         **differ,
+        "ignore": ignore,
         "state": names,
         "rows": args.rows,
         "seed": args.seed,
@@ -96,16 +103,20 @@ def main() -> None:
     print(f"{page}\nplot: {out / 'probe.png'}")
 
 
-def environment_of(args: Args) -> tuple[str, dict[str, Any]]:
-    """The environment's id and arguments: those given, or those of the training."""
+def environment_of(args: Args) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """The environment's id, its arguments and the entries that are ignored.
+
+    Those given, or those of the training.
+    """
     if args.env is not None:
-        return args.env, args.env_kwargs
+        return args.env, args.env_kwargs, args.ignore
     run = read_json(args.model[0] / "run.json", "training run")
     if run.get("env") is None:
         raise UserError(
             f"{args.model[0]} was not trained on an environment; name one: --env"
         )
-    return run["env"], args.env_kwargs or run.get("env_kwargs", {})
+    ignore = args.ignore or tuple(run.get("ignore", ()))
+    return run["env"], args.env_kwargs or run.get("env_kwargs", {}), ignore
 
 
 def state_names(env: Any, size: int) -> list[str]:
@@ -118,8 +129,7 @@ def load(
     folder: Path,
     env: Any,
     device: str,
-    append: Sequence[str] = (),
-    absent: Sequence[str] = (),
+    **differ: Sequence[str],
 ) -> Any:
     """The model in ``folder``, if it fits the environment, but for what is named."""
     from nexus_rl.formats import sensor_formats
@@ -134,7 +144,7 @@ def load(
         )
     model = load_model(folder, device=device)
     space, formats = env.observation_space, sensor_formats(env)
-    check_fit(model, space, formats, append=append, absent=absent)
+    check_fit(model, space, formats, **differ)
     return model
 
 

@@ -27,6 +27,8 @@ class Args:
     the sounding pendulum if neither this nor --dataset is given."""
     env_kwargs: cli.EnvKwargs = field(default_factory=dict)
     """Arguments of the environment, such as enemies=2 sound=waveform."""
+    ignore: tuple[str, ...] = ()
+    """Entries of the environment's observations that nobody needs, such as texts."""
     dataset: str | None = None
     """mnist, fashion_mnist or mhd (see build_mhd.py), instead of an environment."""
     preset: str = ""
@@ -58,7 +60,8 @@ class Args:
 
     @property
     def name(self) -> str:
-        return self.dataset or cli.short_name(self.env or PENDULUM, self.env_kwargs)
+        env = self.env or PENDULUM
+        return self.dataset or cli.short_name(env, self.env_kwargs, self.ignore)
 
     @property
     def folder(self) -> Path:
@@ -70,6 +73,7 @@ class Args:
         return {
             "env": self.env,
             "env_kwargs": self.env_kwargs,
+            "ignore": self.ignore,
             "dataset": self.dataset,
             "preset": self.preset,
             "from": str(self.from_) if self.from_ else None,
@@ -147,8 +151,10 @@ def check(args: Args) -> None:
     """Raises ``UserError`` if options of a new run do not go together."""
     args.model.check_used()
     top = args.train.stage == "top"
-    if args.dataset and (args.env or args.env_kwargs):
-        raise UserError("give --env or --dataset, not both; --env-kwargs are for --env")
+    if args.dataset and (args.env or args.env_kwargs or args.ignore):
+        raise UserError(
+            "give --env or --dataset, not both; --env-kwargs and --ignore are for --env"
+        )
     if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
         raise UserError(
             f"preset {args.preset} trains both stages itself: for one stage alone add "
@@ -213,6 +219,7 @@ def saved_args(folder: Path) -> Args:
     return Args(
         env=run["env"],
         env_kwargs=run.get("env_kwargs", {}),
+        ignore=tuple(run.get("ignore", ())),
         dataset=run["dataset"],
         preset=run["preset"],
         resume=folder,

@@ -142,6 +142,7 @@ def load_data(args: Args) -> Dataset:
         env_kwargs=args.env_kwargs,
         seed=seed,
         out=kept / f"{args.name}_{args.rows}_{seed}",
+        ignore=args.ignore,
         sensors=PRESETS[args.preset].sensors,
         progress=True,
     )

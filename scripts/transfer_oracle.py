@@ -120,10 +120,14 @@ def see_through(
     differ = {"append": args.append, "absent": args.absent}
     task = replace(oracle.task, perception=Perception(**differ))
     learned = Task.from_json(oracle.manifest["task"])
-    with opened(learned.env, dict(learned.env_kwargs)) as recorded:
+    ignore = learned.ignore
+    with opened(learned.env, dict(learned.env_kwargs), ignore) as recorded:
         env = recorded.env
-        models = [load(folder, env, args.device, **differ) for _, folder in methods]
-        (readings, state), _ = samples(env, args.rows, args.seed)
+        models = [
+            load(folder, env, args.device, ignore=ignore, **differ)
+            for _, folder in methods
+        ]
+        (readings, state), _ = samples(env, args.rows, args.seed, ignore)
     counts = Counter(name for name, _ in methods)
     players: dict[str, list[Transferred]] = {name: [] for name in counts}
     for (method, _), model in zip(methods, models, strict=True):

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 
 from nexus_rl import UserError, environments
-from nexus_rl.environments import make_env
+from nexus_rl.environments import make_env, time_limit
 
 HYPERHOT = "nexus_rl/HyperHot-v0"
 STUBBORN = "nexus_rl/Stubborn-v0"  # under the project's namespace, but not its own
@@ -118,3 +120,55 @@ def test_examples_run() -> None:
     results = doctest.testmod(environments)
     assert results.attempted == 1
     assert results.failed == 0
+
+
+# -- Entries that are ignored, and time limits -------------------------------------
+
+
+class Told(gym.Env[Any, Any]):
+    """Entries in no order of their names, each with a column of its own mask."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Dict(
+        [
+            ("c", spaces.Box(0, 3, (1,))),
+            ("text", spaces.Text(3)),
+            ("a", spaces.Box(0, 3, (1,))),
+            ("available", spaces.Box(0, 1, (3,))),
+        ]
+    )
+
+    def reset(self, **_: Any) -> Any:
+        one, mask = np.ones(1, np.float32), np.array([1, 0, 0], np.float32)
+        return {"c": one, "text": "abc", "a": 2 * one, "available": mask}, {}
+
+    def step(self, action: Any) -> Any:
+        return self.reset()[0], 0.0, False, False, {}
+
+
+@pytest.fixture
+def told() -> Iterator[str]:
+    gym.register("nexus_rl_tests/Told-v0", lambda: TimeLimit(Told(), 7))
+    yield "nexus_rl_tests/Told-v0"
+    del gym.registry["nexus_rl_tests/Told-v0"]
+
+
+def test_entries_that_are_ignored_go_with_their_columns(told: str) -> None:
+    env = make_env(told, ignore=["text"])
+    assert list(env.observation_space) == ["c", "a", "available"]
+    env.reset()
+    seen, *_ = env.step(0)
+    assert seen in env.observation_space
+    assert {name: value.tolist() for name, value in seen.items()} == {
+        **{"c": [1], "a": [2], "available": [1, 0]},
+    }
+    for ignore in (["txt"], ["available"], ["c", "text", "a"]):
+        with pytest.raises(UserError, match=r"entry|nothing is left"):
+            make_env(told, ignore=ignore)
+
+
+def test_the_time_limit_is_the_shortest_of_all_wrappers(told: str) -> None:
+    limits = [time_limit(make_env(told, k)) for k in ({}, {"max_episode_steps": 9})]
+    assert limits == [7, 7]
+    assert time_limit(make_env(told, {"max_episode_steps": 5})) == 5
+    assert time_limit(Told()) is None

@@ -7,13 +7,14 @@ Needs the extra ``pip install nexus_rl[minari]``. Minari keeps its data sets in
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from nexus_rl.data.rollout_env import (
     SENSOR,
@@ -21,12 +22,14 @@ from nexus_rl.data.rollout_env import (
     check_spaces,
     columns_of,
     env_name,
+    name_of,
     true_state,
 )
 from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_store import PartWriter
-from nexus_rl.data.rollouts import fill, opened
+from nexus_rl.data.rollouts import fill, made
 from nexus_rl.errors import UserError
+from nexus_rl.wrappers.masking import dict_entries
 
 
 def export_minari(
@@ -46,11 +49,13 @@ def export_minari(
     Example: ``export_minari(rollouts, "pendulum/random-v0", "envs:nexus_rl/...")``.
     """
     minari = _import()
-    with opened(env) as recorded, warnings.catch_warnings():
-        if recorded.name != rollouts.env:
+    with made(env) as given, warnings.catch_warnings():
+        if name_of(given) != rollouts.env:
             raise UserError(
-                f"the rollouts are of {rollouts.env}, not of {recorded.name}"
+                f"the rollouts are of {rollouts.env}, not of {name_of(given)}"
             )
+        entries = dict_entries(given.observation_space)
+        recorded = spaces.Dict([(name, entries[name]) for name in rollouts.sensors])
         buffers = list(_buffers(rollouts))
         if not buffers:
             raise UserError("no episode has a step to export; collect rollouts first")
@@ -58,19 +63,29 @@ def export_minari(
         warnings.simplefilter("ignore", UserWarning)
         try:
             return minari.create_dataset_from_buffers(
-                dataset_id, buffers, env=recorded.env, jpeg_encoding=False, **metadata
+                dataset_id,
+                buffers,
+                env=given,
+                observation_space=recorded,
+                jpeg_encoding=False,
+                **metadata,
             )
         except ValueError as error:
             raise UserError(f"cannot write Minari data set: {error}") from error
 
 
-def import_minari(dataset_id: str, out: str | Path, progress: bool = False) -> Rollouts:
+def import_minari(
+    dataset_id: str,
+    out: str | Path,
+    progress: bool = False,
+    ignore: Collection[str] = (),
+) -> Rollouts:
     """Adds the local Minari data set ``dataset_id`` to the rollouts in ``out``.
 
     Interrupted, the same call goes on, as with ``collect``. ``infos["state"]`` becomes
-    the true state. Raises ``UserError`` if Minari is not installed, has no such data
-    set here (nothing is downloaded), or if its spaces or ``out`` do not suit
-    ``collect``.
+    the true state; the entries to ``ignore`` are left out. Raises ``UserError`` if
+    Minari is not installed, has no such data set here (nothing is downloaded), or if
+    its spaces or ``out`` do not suit ``collect``.
 
     Example: ``import_minari("pendulum/random-v0", out="data").observations()``.
     """
@@ -78,7 +93,7 @@ def import_minari(dataset_id: str, out: str | Path, progress: bool = False) -> R
         dataset = _import().load_dataset(dataset_id)
     except (FileNotFoundError, ValueError) as error:
         raise UserError(f"cannot read Minari data set: {error}") from error
-    sensors = check_spaces(dataset.observation_space, dataset.action_space)
+    sensors = check_spaces(dataset.observation_space, dataset.action_space, ignore)
     states = (dataset[0].infos or {}).get("state", [None])
     state = true_state({"state": states[0]})
     columns = columns_of(sensors, dataset.action_space, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -14,10 +14,11 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from nexus_rl.data.rollout_store import Column
+from nexus_rl.entries import ARRAYS, Entries, check_arrays, kept_entries
 from nexus_rl.errors import UserError
+from nexus_rl.wrappers.masking import MASK
 
 SENSOR = "observation."  # how the columns of sensors begin
-ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
 Env = gym.Env[Any, Any]
 Observation = Mapping[str, Any]
@@ -26,16 +27,17 @@ Observation = Mapping[str, Any]
 class RecordedEnv:
     """An environment whose observations become rows: ``name`` and ``columns``.
 
+    Rows leave out the entries to ``ignore``; a policy sees them all the same.
+
     Raises ``UserError`` if observations are not a ``Dict`` of arrays, or actions not
     arrays.
     """
 
-    def __init__(self, env: Env) -> None:
-        sensors = check_spaces(env.observation_space, env.action_space)
+    def __init__(self, env: Env, ignore: Collection[str] = ()) -> None:
+        sensors = check_spaces(env.observation_space, env.action_space, ignore)
         _, info = env.reset(seed=0)
         self.env = env
-        inner = type(env.unwrapped)
-        self.name = env_name(env.spec, f"{inner.__module__}:{inner.__qualname__}")
+        self.name = name_of(env)
         self.columns = columns_of(sensors, env.action_space, true_state(info))
         self.no_action = np.zeros(env.action_space.shape or (), env.action_space.dtype)
         self._sensors = {SENSOR + name: name for name in sensors}
@@ -102,9 +104,11 @@ class RecordedEnv:
 
 
 def check_spaces(
-    observations: spaces.Space[Any], actions: spaces.Space[Any]
-) -> spaces.Dict:
-    """The sensors' spaces.
+    observations: spaces.Space[Any],
+    actions: spaces.Space[Any],
+    ignore: Collection[str] = (),
+) -> Entries:
+    """The sensors' spaces, without the entries to ``ignore``.
 
     Raises ``UserError`` unless rows can hold what these spaces contain.
     """
@@ -113,33 +117,34 @@ def check_spaces(
             f"expected observations in a Dict space, one key a sensor, got "
             f"{observations}"
         )
-    for name, space in [*observations.items(), ("action", actions)]:
-        if not isinstance(space, ARRAYS):
-            raise UserError(
-                f"{name!r} must be a Box, Discrete, MultiBinary or MultiDiscrete "
-                f"space, got {space}; flatten it with a wrapper"
-            )
-    if "available" in observations.spaces:
+    if MASK in observations.spaces:
         raise UserError(
             "the environment marks sensors as available or not; collect with all "
             "sensors present, from the environment inside SensorDropout"
         )
-    names = {name.casefold() for name in observations if name.isidentifier()}
-    if len(names) < len(observations):
+    sensors = kept_entries(observations, ignore)
+    check_arrays(sensors, ignore)
+    if not isinstance(actions, ARRAYS):
+        raise UserError(
+            "'action' must be a Box, Discrete, MultiBinary or MultiDiscrete space, got "
+            f"{actions}; flatten it with a wrapper"
+        )
+    names = {name.casefold() for name in sensors if name.isidentifier()}
+    if len(names) < len(sensors):
         raise UserError(
             "sensors need distinct names that are Python identifiers, whatever their "
-            f"case, got {list(observations)}; rename them with a wrapper"
+            f"case, got {list(sensors)}; rename them with a wrapper"
         )
-    return observations
+    return sensors
 
 
 def columns_of(
-    observations: spaces.Dict, actions: spaces.Space[Any], state: NDArray[Any] | None
+    sensors: Entries, actions: spaces.Space[Any], state: NDArray[Any] | None
 ) -> dict[str, Column]:
     """The columns of rollouts with these spaces and this kind of true state."""
     columns = {
         SENSOR + name: Column.of(space.shape, space.dtype)
-        for name, space in observations.items()
+        for name, space in sensors.items()
     }
     columns["action"] = Column.of(actions.shape, actions.dtype)
     columns["reward"] = Column.of((), np.float64)
@@ -157,6 +162,12 @@ def true_state(info: Mapping[str, Any]) -> NDArray[Any] | None:
     except ValueError:  # lists of different lengths
         return None
     return state if state.dtype.kind in "biuf" else None
+
+
+def name_of(env: Env) -> dict[str, Any]:
+    """``env_name`` of an environment."""
+    inner = type(env.unwrapped)
+    return env_name(env.spec, f"{inner.__module__}:{inner.__qualname__}")
 
 
 def env_name(spec: EnvSpec | None, otherwise: str) -> dict[str, Any]:

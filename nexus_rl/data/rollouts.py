@@ -6,7 +6,7 @@ import copy
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ def collect(
     policy: Literal["random", "random_hold"] | Policy = "random_hold",
     hold: int = HOLD,
     seed: int = 0,
+    ignore: Collection[str] = (),
     out: str | Path | None = None,
     progress: bool = False,
 ) -> Rollouts:
@@ -47,7 +48,8 @@ def collect(
     ``env`` is a Gymnasium id or an environment (which stays open) whose observations
     are a ``Dict`` of arrays, with all sensors present: not wrapped in SensorDropout.
     "random" draws every action anew, "random_hold" holds each for 1 to ``hold`` steps;
-    any other policy is a function of the observation, known by its name.
+    any other policy is a function of the observation, known by its name. Rows are
+    without the entries to ``ignore``, such as texts.
 
     ``out`` is the folder to keep the rows in; without it they are in memory. A call
     adds its rows to those of other calls. The same call again goes on where a killed
@@ -63,7 +65,7 @@ def collect(
 
         collect("envs:nexus_rl/HyperHot-v0", 10_000, seed=1, out="runs/hyperhot")
     """
-    with opened(env) as recorded, _folder(out) as folder:
+    with opened(env, ignore=ignore) as recorded, _folder(out) as folder:
         how, start = _policy(recorded, policy, hold, seed)
         unit = partial(_play_episode, recorded, start)
         fill(folder, recorded.name, recorded.columns, how, steps, unit, progress)
@@ -75,6 +77,7 @@ def sample(
     n: int,
     *,
     seed: int = 0,
+    ignore: Collection[str] = (),
     out: str | Path | None = None,
     progress: bool = False,
 ) -> Rollouts:
@@ -87,7 +90,7 @@ def sample(
 
     Example: ``sample("envs:nexus_rl/MultimodalPendulum-v0", 20_000).observations()``.
     """
-    with opened(env) as recorded, _folder(out) as folder:
+    with opened(env, ignore=ignore) as recorded, _folder(out) as folder:
         _sample(recorded, folder, n, seed, progress)
         return load_rollouts(folder, in_memory=out is None)
 
@@ -97,6 +100,7 @@ def gather(
     rows: int,
     *,
     seed: int = 0,
+    ignore: Collection[str] = (),
     out: str | Path | None = None,
     progress: bool = False,
 ) -> Rollouts:
@@ -107,7 +111,7 @@ def gather(
 
     Example: ``gather("envs:nexus_rl/MultimodalPendulum-v0", 20_000, out="data")``.
     """
-    with opened(env) as recorded, _folder(out) as folder:
+    with opened(env, ignore=ignore) as recorded, _folder(out) as folder:
         sampled, left = _shares(recorded, rows)
         if sampled:
             _sample(recorded, folder, sampled, seed, progress)
@@ -272,19 +276,28 @@ def _seeds(how: How, unit: int) -> np.random.SeedSequence:
 
 @contextmanager
 def opened(
-    env: str | Env, env_kwargs: Mapping[str, Any] | None = None
+    env: str | Env,
+    env_kwargs: Mapping[str, Any] | None = None,
+    ignore: Collection[str] = (),
 ) -> Iterator[RecordedEnv]:
     """The environment, made and closed again if it is given by its id."""
+    with made(env, env_kwargs) as given:
+        yield RecordedEnv(given, ignore)
+
+
+@contextmanager
+def made(env: str | Env, env_kwargs: Mapping[str, Any] | None = None) -> Iterator[Env]:
+    """``opened`` of environments that need not be recorded."""
     if not isinstance(env, str):
         if env_kwargs:
             raise UserError("env_kwargs are for an id; this environment is made")
-        yield RecordedEnv(env)
+        yield env
         return
-    made = make_env(env, env_kwargs)
+    new = make_env(env, env_kwargs)
     try:
-        yield RecordedEnv(made)
+        yield new
     finally:
-        made.close()
+        new.close()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ def simulate(
     seed: int = 0,
     out: str | Path | None = None,
     sensors: Mapping[str, Mapping[str, Any]] | None = None,
+    ignore: Collection[str] = (),
     test_fraction: float = 0.1,
     progress: bool = False,
 ) -> Dataset:
@@ -29,12 +30,15 @@ def simulate(
     ``env`` is a Gymnasium id, made with ``env_kwargs``, or an environment, which stays
     open. Rows are gathered as ``rollouts.gather`` does (states the environment draws,
     and rollouts), and kept in ``out`` if given. The modalities are read off the
-    observation space and the formats it declares; ``sensors`` changes fields of them by
-    name. Raises ``UserError`` for environments, arguments and folders that do not fit,
-    and for too few rows to set ``test_fraction`` of the episodes aside.
+    observation space and the formats it declares, but for the entries to ``ignore``;
+    ``sensors`` changes fields of them by name. Raises ``UserError`` for environments,
+    arguments and folders that do not fit, and for too few rows to set ``test_fraction``
+    of the episodes aside.
     """
-    with opened(env, env_kwargs) as recorded:
-        modalities = modalities_from_env(recorded.env, **(sensors or {}))
+    with opened(env, env_kwargs, ignore) as recorded:
+        modalities = modalities_from_env(recorded.env, ignore=ignore, **(sensors or {}))
         check_split(most_episodes(recorded, rows), test_fraction)
-        rollouts = gather(recorded.env, rows, seed=seed, out=out, progress=progress)
+        rollouts = gather(
+            recorded.env, rows, seed=seed, ignore=ignore, out=out, progress=progress
+        )
     return rollouts.dataset(modalities, test_fraction, seed)

@@ -104,3 +104,13 @@ def test_without_minari_the_error_names_the_extra(
     ):
         with pytest.raises(UserError, match=r"pip install nexus_rl\[minari\]"):
             call()
+
+
+def test_ignored_entries_stay_away_there_and_back(tmp_path: Path, minari: Any) -> None:
+    rollouts = collect(HYPERHOT, 50, ignore=["sound"])
+    dataset = export_minari(rollouts, NAME, HYPERHOT)
+    assert list(dataset.observation_space) == ["image"]
+    whole = collect(HYPERHOT, 50)
+    export_minari(whole, "whole/held-v0", HYPERHOT)
+    back = import_minari("whole/held-v0", tmp_path / "back", ignore=["sound"])
+    assert back.sensors == ("image",)

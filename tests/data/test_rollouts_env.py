@@ -126,8 +126,11 @@ def test_any_arrays_come_back_as_the_environment_gave_them(
     ("sensors", "message"),
     [
         ({"image": IMAGE, "available": VECTOR}, "inside SensorDropout"),
-        ({"image": spaces.Dict({"a": VECTOR})}, "'image' must be a Box, Discrete"),
-        ({"text": spaces.Text(5)}, "'text' must be a Box, Discrete"),
+        ({"image": spaces.Dict({"a": VECTOR})}, "'image' is a Dict.* make one a Box"),
+        (
+            {"text": spaces.Text(5), "vector": VECTOR},
+            r"is a Text.*ignore=\['text'\]",
+        ),
         ({"a/b": VECTOR}, "Python identifiers"),
         ({"Sound": VECTOR, "sound": VECTOR}, "distinct names"),
     ],
@@ -145,6 +148,25 @@ def test_observations_without_sensors_and_composed_actions_are_refused() -> None
         collect("CartPole-v1", 5)
     with pytest.raises(UserError, match="'action' must be"):
         collect(Toy(action_space=spaces.Tuple([spaces.Discrete(2)])), 5)
+
+
+def test_rows_leave_out_what_is_ignored_but_policies_see_it() -> None:
+    env = Toy({"image": IMAGE, "text": spaces.Text(5, min_length=1), "vector": VECTOR})
+    texts: list[str] = []
+
+    def policy(observation: Any) -> Any:
+        texts.append(observation["text"])
+        return 0
+
+    rollouts = collect(env, 9, policy=policy, ignore=["text"])
+    assert rollouts.sensors == ("image", "vector") and len(texts) > 5
+    np.testing.assert_array_equal(
+        rollouts.columns["observation.vector"],
+        [observation["vector"] for observation, *_ in env.log[1:]],
+    )
+    for ignore in (["txt"], ["text", "image", "vector"]):
+        with pytest.raises(UserError, match=r"unknown entry|nothing is left"):
+            collect(env, 5, ignore=ignore)
 
 
 class Liar(Toy):

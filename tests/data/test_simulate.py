@@ -85,6 +85,14 @@ def test_the_modalities_are_read_off_the_space_and_can_be_changed() -> None:
     assert plain.train["image"].dtype == torch.uint8
 
 
+def test_ignored_sensors_are_neither_kept_nor_described() -> None:
+    whole, data = simulate(PENDULUM, 60), simulate(PENDULUM, 60, ignore=["image"])
+    assert data.modalities == whole.modalities[1:]
+    assert data.train.keys() == {"sound"}
+    # States are sampled all the same.
+    assert torch.equal(data.train["sound"], whole.train["sound"])
+
+
 def test_episodes_are_on_one_side_of_the_split(counting: str) -> None:
     data = simulate(counting, 240, test_fraction=0.25)
     train, test = (

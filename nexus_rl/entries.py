@@ -1,0 +1,90 @@
+"""Entries of Dict observations: those that nobody needs, and those that are arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from nexus_rl.errors import UserError, choose
+from nexus_rl.wrappers.checks import as_names
+from nexus_rl.wrappers.masking import (
+    MASK,
+    Observation,
+    dict_entries,
+    sensors_of,
+    told_sensors,
+    with_mask,
+)
+
+Entries = dict[str, spaces.Space[Any]]
+
+# What rollouts and the vectorised environments of Stable-Baselines3 can hold.
+ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
+
+
+def kept_entries(space: spaces.Space[Any], ignore: Collection[str] = ()) -> Entries:
+    """The entries of a Dict space but "available" and those to ``ignore``.
+
+    Raises ``UserError`` for unknown names, and if no entry is left.
+    """
+    entries, ignored = sensors_of(space), as_names(ignore)
+    for name in ignored:
+        choose(name, entries, "entry of the observations")
+    kept = {name: entry for name, entry in entries.items() if name not in ignored}
+    if not kept:
+        raise UserError(
+            f"nothing is left to see of {', '.join(entries) or space}: ignore less"
+        )
+    return kept
+
+
+def check_arrays(entries: Entries, ignore: Collection[str] = ()) -> None:
+    """Raises ``UserError`` for ``entries`` that are no arrays, such as texts.
+
+    ``ignore`` names those that are ignored already.
+    """
+    strange = {n: e for n, e in entries.items() if not isinstance(e, ARRAYS)}
+    if not strange:
+        return
+    said = ", ".join(f"{n!r} is a {type(e).__name__}" for n, e in strange.items())
+    them = "it" if len(strange) == 1 else "them"
+    if len(strange) == len(entries):
+        raise UserError(f"{said}: no agent can see {them}; make one a Box by a wrapper")
+    raise UserError(
+        f"{said}: no agent can see {them}; name {them} in "
+        f"ignore={[*as_names(ignore), *strange]} (--ignore on the command line)"
+    )
+
+
+class WithoutEntries(
+    gym.ObservationWrapper[Observation, Any, Observation], RecordConstructorArgs
+):
+    """Leaves the entries to ``ignore`` out of Dict observations.
+
+    If there is a key "available", their columns go too. Raises ``UserError`` for
+    unknown names, and if no entry is left.
+    """
+
+    def __init__(self, env: gym.Env[Observation, Any], ignore: Collection[str]) -> None:
+        RecordConstructorArgs.__init__(self, ignore=as_names(ignore))
+        gym.ObservationWrapper.__init__(self, env)
+        space = env.observation_space
+        kept = kept_entries(space, ignore)
+        self._names = tuple(kept)
+        self._columns: list[int] | None = None
+        # A sequence of pairs, for Dict sorts the keys of a mapping.
+        self.observation_space = spaces.Dict([*kept.items()])
+        if MASK in dict_entries(space):
+            self._columns = [k for k, n in enumerate(told_sensors(space)) if n in kept]
+            self.observation_space = with_mask(self.observation_space, len(kept))
+
+    def observation(self, observation: Observation) -> Observation:
+        """The observation without them."""
+        left = {name: observation[name] for name in self._names}
+        if self._columns is not None:
+            left[MASK] = observation[MASK][self._columns]
+        return left
