@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -46,10 +47,11 @@ _SCHEDULES = ("learning_rate", "clip_range")  # may be such as "lin_0.001"
 def build(config: AgentConfig, venv: VecEnv, device: str = "cpu") -> BaseAlgorithm:
     """A new algorithm that learns on ``venv``, its networks on ``device``.
 
-    Raises ``UserError`` for actions that it cannot choose, and arguments that it does
-    not take.
+    Raises ``UserError`` for actions that it cannot choose, observations that it cannot
+    read, and arguments that it does not take.
     """
     kind = _fitting(config.algo, venv.action_space)
+    _check_readable(venv.observation_space)
     params = config.hyperparameters
     description = describe_policy(config, venv.observation_space)
     _check_parameters(config.algo, kind, params)
@@ -63,6 +65,25 @@ def build(config: AgentConfig, venv: VecEnv, device: str = "cpu") -> BaseAlgorit
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"{config.algo} refuses its parameters: {error}") from error
+
+
+def _check_readable(space: Space) -> None:
+    """Raises ``UserError`` for what Stable-Baselines3 does not preprocess."""
+    entries = space.spaces if isinstance(space, spaces.Dict) else {}
+    for name, entry in entries.items():
+        counted = isinstance(entry, spaces.Discrete | spaces.MultiDiscrete)
+        if counted and np.any(getattr(entry, "start", 0)):
+            todo = "count its classes from 0"
+        elif isinstance(entry, spaces.MultiDiscrete) and len(entry.shape) > 1:
+            todo = "flatten it"
+        elif isinstance(entry, spaces.Box) and entry.shape == ():
+            todo = "reshape it to (1,)"
+        else:
+            continue
+        raise UserError(
+            f"no policy can read {name!r}, {entry}: {todo} by a wrapper of the "
+            "environment, or ignore it"
+        )
 
 
 def _check_parameters(

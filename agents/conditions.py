@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from nexus_rl.environments import make_env
+from nexus_rl.environments import make_env, time_limit
 from nexus_rl.errors import UserError, choose
 from nexus_rl.mask import sensors_of
 from nexus_rl.wrappers import (
@@ -29,9 +29,9 @@ from nexus_rl.wrappers import (
     Schedule,
     Window,
 )
-from nexus_rl.wrappers.checks import check_count
+from nexus_rl.wrappers.checks import as_names, check_count
 from nexus_rl.wrappers.faults import Array
-from nexus_rl.wrappers.masking import sensor_boxes
+from nexus_rl.wrappers.masking import default_sensors
 from nexus_rl.wrappers.schedules import Generator
 
 EVERYTHING = "everything"  # the condition in which nothing is missing
@@ -48,9 +48,10 @@ MANY = 5  # sensors; of more, not every subset is a condition
 class Condition:
     """How sensors fail in an episode; what is missing is announced, and ``name`` tells.
 
-    ``schedule`` says what is missing (None: nothing), ``min_available`` how many
-    sensors are left in any case, ``corruptions`` which sensors show something wrong
-    that nobody tells of. ``group`` joins conditions of a kind.
+    ``schedule`` says what is missing (None: nothing) of ``sensors`` (None: of all that
+    ``may_fail``), ``min_available`` how many of them are left in any case,
+    ``corruptions`` which sensors show something wrong that nobody tells of. ``group``
+    joins conditions of a kind.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Condition:
     min_available: int = 1
     corruptions: Mapping[str, Corruption] = field(default_factory=dict)
     group: str = ""
+    sensors: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,24 +95,57 @@ CORRUPTIONS: dict[str, tuple[Corruption, Corruption, Corruption]] = {
 def may_fail(
     space: spaces.Space[Any], reliable: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The sensors of a Dict space but the ``reliable`` ones, in the order of its keys.
+    """The sensors of a Dict space that can be missing, in the order of its keys.
 
-    Raises ``UserError`` if one of those is no sensor.
+    Those are its Boxes but for goals (``default_sensors``) and the ``reliable`` ones:
+    nothing can stand in for a class or a button. Raises ``UserError`` if ``reliable``
+    names no sensor.
     """
-    sensors = sensors_of(space)
+    entries = sensors_of(space)
     for name in reliable:
-        choose(name, sensors, "sensor")
-    return tuple(name for name in sensors if name not in reliable)
+        choose(name, entries, "sensor")
+    return tuple(
+        name
+        for name in default_sensors(space)
+        if name not in reliable and isinstance(entries[name], spaces.Box)
+    )
+
+
+def condition_sensors(
+    condition: Condition, space: spaces.Space[Any], reliable: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The sensors that ``condition`` may take away, in the order of the keys.
+
+    Raises ``UserError`` for others that it names: those that are no Box or reliable.
+    """
+    named = as_names(condition.sensors or ())
+    entries = sensors_of(space)
+    for name in (*named, *condition.corruptions):
+        if not isinstance(choose(name, entries, "sensor"), spaces.Box):
+            raise UserError(
+                f"condition {condition.name!r}: {name!r} cannot fail, it is a "
+                f"{type(entries[name]).__name__} and no Box; leave it out"
+            )
+        if name in reliable:
+            raise UserError(
+                f"condition {condition.name!r}: {name!r} cannot fail, the task calls "
+                "it reliable; leave it out"
+            )
+    if condition.sensors is None:
+        return may_fail(space, reliable)
+    return tuple(name for name in entries if name in named)
 
 
 def conditions_of(
     env_id: str,
     env_kwargs: Mapping[str, Any] | None = None,
     reliable: Collection[str] = (),
+    ignore: Collection[str] = (),
 ) -> dict[str, Condition]:
     """All conditions for the sensors of an environment, by name.
 
-    Sensors that are ``reliable`` never fail: conditions are about the others.
+    They are about those that ``may_fail``: Boxes, but no goals, nor those that are
+    ``reliable``, nor the entries to ``ignore``.
 
     Groups, in this order:
 
@@ -131,7 +166,7 @@ def conditions_of(
     always left but in blackouts, so of two at most one is missing at a time, and one
     alone never. The rows of an evaluation tell what was there.
 
-    Raises ``UserError`` if the environment cannot be made, or has no sensors.
+    Raises ``UserError`` if the environment cannot be made, or shows no Dict.
 
     Example:
     >>> known = conditions_of("nexus_rl/MultimodalPendulum-v0")
@@ -140,17 +175,16 @@ def conditions_of(
     >>> known["bernoulli_30"].schedule
     Bernoulli(missing=0.3)
     """
-    env = make_env(env_id, env_kwargs)
-    boxes = sensor_boxes(
-        env.observation_space, may_fail(env.observation_space, reliable)
-    )
-    steps = (env.spec and env.spec.max_episode_steps) or math.inf
+    env = make_env(env_id, env_kwargs, ignore)
     env.close()
-    names = tuple(boxes)
+    names = may_fail(env.observation_space, reliable)
+    entries: Any = sensors_of(env.observation_space)
+    steps = time_limit(env) or math.inf
     found = [Condition(EVERYTHING, group=EVERYTHING)]
     if len(names) > 1:
         found += [*_missing(names), *_random(), *_windows(names, steps)]
-    found += [*_blackouts(), *_corruptions(boxes)]
+    if names:
+        found += [*_blackouts(), *_corruptions({n: entries[n] for n in names})]
     return {condition.name: condition for condition in found}
 
 

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.conditions import Condition, choose_conditions, conditions_of
-from agents.perception import Perception, Task, make_vec_env
+from agents.perception import Perception, Task, make_task_env, make_vec_env
 from agents.results import Evaluation, Row
-from nexus_rl.environments import make_env
+from nexus_rl.environments import time_limit
 from nexus_rl.errors import UserError
-from nexus_rl.mask import MASK
+from nexus_rl.mask import MASK, sensors_of
 from nexus_rl.wrappers.checks import check_count
-from nexus_rl.wrappers.masking import sensor_boxes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from nexus_rl.models.core import MultimodalVAE
 
 Infos = Sequence[Mapping[str, Any]]
+
+LONGEST = 50_000  # steps of an episode; only a time limit allows for more
 
 
 class Player(Protocol):
@@ -80,7 +81,7 @@ class RandomAgent:
         # Raw sensors come without an encoder's cost.
         self.task = replace(task, perception=Perception("raw"))
         self.name = name
-        env = make_env(task.env, task.env_kwargs)
+        env = make_task_env(task)
         self._space = env.action_space
         self._spaces: list[Any] = []
         env.close()
@@ -168,7 +169,7 @@ def task_conditions(
     named = [each for each in several if isinstance(each, str)]
     given = tuple(each for each in several if isinstance(each, Condition))
     if named or not given:
-        known = conditions_of(task.env, task.env_kwargs, task.reliable)
+        known = conditions_of(task.env, task.env_kwargs, task.reliable, task.ignore)
         given = (*choose_conditions(named, known), *given)
     names = [condition.name for condition in given]
     if len(set(names)) < len(names):
@@ -195,7 +196,7 @@ def _play(
             for first in range(0, episodes, side_by_side):
                 count = min(side_by_side, episodes - first)
                 begin = episode_seed(seed, first)
-                played = _episodes(player, venv, begin, count)
+                played = _episodes(player, condition, venv, begin, count)
                 for episode, told in enumerate(played, first):
                     yield {
                         "agent": player.name,
@@ -210,7 +211,7 @@ def _play(
 
 
 def _episodes(
-    player: Player, venv: VecEnv, seed: int, count: int
+    player: Player, condition: Condition, venv: VecEnv, seed: int, count: int
 ) -> list[dict[str, Any]]:
     """Return, length and what was there in one episode of the first ``count``.
 
@@ -221,7 +222,7 @@ def _episodes(
     venv.seed(seed)
     observations = venv.reset()
     source = telling(venv)
-    sensors = tuple(sensor_boxes(source.observation_space, None))
+    sensors = tuple(sensors_of(source.observation_space))
     there = _presence(sensors, source.reset_infos)
     begin = getattr(player, "begin", None)
     if begin is not None:
@@ -229,6 +230,7 @@ def _episodes(
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
     seen, live = np.zeros((n, len(sensors))), np.arange(n) < count
     while live.any():
+        check_ends(player, condition, venv, lengths.max())
         seen += there * live[:, None]
         actions = player.predict(observations)
         observations, rewards, dones, infos = venv.step(actions)
@@ -246,6 +248,24 @@ def _episodes(
         }
         for i in range(count)
     ]
+
+
+def check_ends(player: Player, condition: Condition, venv: VecEnv, steps: int) -> None:
+    """Raises ``UserError`` if an episode of so many ``steps`` seems to have no end.
+
+    It may last for ``LONGEST``, or up to the environment's time limit if that is more.
+    """
+    if steps < LONGEST:
+        return
+    limit = time_limit(venv.unwrapped.envs[0])  # type: ignore[attr-defined]
+    if steps >= max(LONGEST, limit or 0):
+        raise UserError(
+            f"{player.name} in condition {condition.name!r}: an episode of "
+            f"{player.task.env} has not ended after {steps} steps. Limit episodes: "
+            'env_kwargs={"max_episode_steps": 500} (--env-kwargs '
+            "max_episode_steps=500 on the command line), or a larger number if they "
+            "last so long"
+        )
 
 
 def telling(venv: VecEnv) -> VecEnv:

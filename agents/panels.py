@@ -67,7 +67,7 @@ def _panel(sight: Sight, boxes: Mapping[str, spaces.Box], width: int) -> Image.I
     side = width - 2 * GAP
     scene = Image.fromarray(sight.scene)
     size = (side, max(round(side * scene.height / scene.width), 1))
-    tile = min((width - GAP) // len(boxes) - GAP, TILE)
+    tile = min((width - GAP) // max(len(boxes), 1) - GAP, TILE)
     tiles_at = 30 + size[1] + GAP
     panel = Image.new("RGB", (width, tiles_at + tile + 46), PAPER)
     pen = ImageDraw.Draw(panel)

@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from agents.conditions import Condition, may_fail
+from agents.conditions import Condition, condition_sensors, may_fail
+from nexus_rl.entries import ARRAYS, check_arrays
 from nexus_rl.environments import Env, make_env
 from nexus_rl.errors import UserError, choose
+from nexus_rl.mask import dict_entries, sensors_of
+from nexus_rl.wrappers.checks import as_names
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["latent", "raw", "state"]
 FillIn = Literal["zero", "hold"]
-Columns = tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,36 @@ class Perception:
 class Task:
     """An environment by id, and what the policy sees of it.
 
-    Sensors that are ``reliable`` never fail, whatever the policy sees.
+    - ``reliable``: sensors that never fail, whatever the policy sees. Goals and entries
+      that are no Box never do either; ``agents.conditions.may_fail``.
+    - ``ignore``: entries of the observation that nobody needs, such as texts. They are
+      dropped before anything else looks at them.
+
+    Raises ``UserError`` for an entry that is ignored and named elsewhere.
     """
 
     env: str
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     perception: Perception = Perception()
     reliable: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        seen = self.perception
+        for option in ("reliable", "ignore"):
+            object.__setattr__(self, option, as_names(getattr(self, option)))
+        named = {
+            "reliable": self.reliable,
+            "sensors": seen.sensors,
+            "append": seen.append,
+        }
+        for option, names in named.items():
+            for name in names:
+                if name in self.ignore:
+                    raise UserError(
+                        f"{name!r} is ignored, so it cannot be in {option}: leave it "
+                        "out of one of them"
+                    )
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""
@@ -79,11 +104,33 @@ class Task:
     def from_json(cls, value: Mapping[str, Any]) -> Task:
         """The task that ``to_json`` told."""
         seen = value["perception"]
-        # Later than the first agents that were saved: append, absent and reliable.
+        # Later than the first agents that were saved: append, absent, and both below.
         names = {k: tuple(seen.get(k, ())) for k in ("sensors", "append", "absent")}
         perception = Perception(**{**seen, **names})
-        reliable = tuple(value.get("reliable", ()))
-        return cls(value["env"], dict(value["env_kwargs"]), perception, reliable)
+        told = (tuple(value.get(name, ())) for name in ("reliable", "ignore"))
+        return cls(value["env"], dict(value["env_kwargs"]), perception, *told)
+
+
+def make_task_env(task: Task) -> Env:
+    """One environment of ``task``, without what is ignored.
+
+    Raises ``UserError`` if it has entries that no agent can see.
+    """
+    env = make_env(task.env, task.env_kwargs, task.ignore)
+    try:
+        if not isinstance(env.observation_space, ARRAYS):
+            check_arrays(dict_entries(env.observation_space), task.ignore)
+    except UserError:
+        env.close()
+        raise
+    return env
+
+
+def failing_sensors(task: Task) -> tuple[str, ...]:
+    """The sensors of ``task`` that may fail."""
+    env = make_env(task.env, task.env_kwargs, task.ignore)
+    env.close()
+    return may_fail(env.observation_space, task.reliable)
 
 
 def make_vec_env(
@@ -121,12 +168,9 @@ def make_vec_env(
 
     venv: VecEnv = DummyVecEnv([partial(_make_one, task, condition)] * n_envs)
     try:
-        columns = None  # that the mask has; None: one for every sensor
         if condition is not None and condition.schedule is not None:
-            if task.reliable:
-                columns = may_fail(venv.observation_space, task.reliable)
-            venv = _drop_out(venv, task.perception, condition, columns)
-        venv = _show(venv, task.perception, model, columns)
+            venv = _drop_out(venv, task, condition)
+        venv = _show(venv, task.perception, model)
     except BaseException:
         venv.close()
         raise
@@ -139,35 +183,42 @@ def _make_one(task: Task, condition: Condition | None) -> Env:
 
     from nexus_rl.wrappers import SensorCorruption
 
-    env = make_env(task.env, task.env_kwargs)
+    env = make_task_env(task)
     if condition is not None and condition.corruptions:
+        condition_sensors(condition, env.observation_space, task.reliable)
         env = SensorCorruption(env, condition.corruptions)
     return Monitor(env)
 
 
-def _drop_out(
-    venv: VecEnv, perception: Perception, condition: Condition, columns: Columns
-) -> VecEnv:
+def _drop_out(venv: VecEnv, task: Task, condition: Condition) -> VecEnv:
     from nexus_rl.wrappers import VecSensorDropout
 
     assert condition.schedule is not None
-    stack = frames(venv)
-    if columns is not None:
-        stack = {name: count for name, count in stack.items() if name in columns}
-    return VecSensorDropout(
-        venv,
-        condition.schedule,
-        perception.fill,
-        min_available=condition.min_available,
-        sensors=columns,
-        stack=stack,
-    )
+    space = venv.observation_space
+    sensors = condition_sensors(condition, space, task.reliable)
+    if not sensors:
+        raise UserError(
+            f"condition {condition.name!r} has no sensor to take away: none of "
+            f"{', '.join(sensors_of(space))} may fail"
+        )
+    try:
+        return VecSensorDropout(
+            venv,
+            condition.schedule,
+            task.perception.fill,
+            min_available=condition.min_available,
+            sensors=sensors,
+            stack={n: count for n, count in frames(venv).items() if n in sensors},
+        )
+    except UserError as error:
+        raise UserError(
+            f"condition {condition.name!r}, of {', '.join(sensors)}: {error}"
+        ) from error
 
 
 def frames(env: Any) -> dict[str, int]:
     """How many frames the readings of each sensor hold, where their format tells."""
     from nexus_rl.formats import sensor_formats
-    from nexus_rl.mask import sensors_of
 
     told = {
         name: re.match(r"(\d+) frames?\b", text)
@@ -177,18 +228,13 @@ def frames(env: Any) -> dict[str, int]:
     return {name: int(match[1]) for name, match in told.items() if match}
 
 
-def _show(
-    venv: VecEnv,
-    perception: Perception,
-    model: MultimodalVAE | None,
-    columns: Columns,
-) -> VecEnv:
+def _show(venv: VecEnv, perception: Perception, model: MultimodalVAE | None) -> VecEnv:
     from agents.views import VecSensors, VecState, channels_first
 
     if perception.kind == "state":
         return VecState(venv)
     if perception.kind == "raw":
-        chosen = VecSensors(venv, perception.sensors, perception.mask, columns)
+        chosen = VecSensors(venv, perception.sensors, perception.mask)
         return channels_first(chosen)
     encoder = model if model is not None else perception.encoder
     if encoder is None:
@@ -204,5 +250,4 @@ def _show(
         append=perception.append,
         append_mask=perception.mask,
         absent=perception.absent,
-        columns=columns,
     )

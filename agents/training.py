@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents import callbacks
 from agents.algorithms import ALGORITHMS, build
 from agents.bundle import ENCODER, load_encoder, read_manifest, save_agent
-from agents.conditions import EVERYTHING, may_fail, training_condition
+from agents.conditions import EVERYTHING, training_condition
 from agents.config import AgentConfig
 from agents.folder import (
     MODEL,
@@ -26,8 +26,7 @@ from agents.folder import (
     settle,
     write_aside,
 )
-from agents.perception import Task, make_vec_env
-from nexus_rl.environments import make_env
+from agents.perception import Task, failing_sensors, make_vec_env
 from nexus_rl.errors import UserError
 from nexus_rl.files import write_json
 from nexus_rl.processes import resolve_device, stoppable
@@ -192,7 +191,7 @@ class _Run:
 def _training_env(
     config: AgentConfig, task: Task, encoder: MultimodalVAE | None
 ) -> VecEnv:
-    condition = training_condition(config.sensor_dropout, _failing(config.task))
+    condition = training_condition(config.sensor_dropout, failing_sensors(config.task))
     return make_vec_env(
         task, config.n_envs, config.seed, condition=condition, model=encoder
     )
@@ -209,11 +208,11 @@ def _tests(
         return []
     task, names = config.task, config.conditions
     if not names:
-        failing = _failing(task)
+        lost = failing_sensors(task)
         # Of no effect on the state; one sensor alone is never missing.
-        if task.perception.kind == "state" or len(failing) == 1:
-            failing = ()
-        names = (EVERYTHING, *(f"no_{name}" for name in failing))
+        if task.perception.kind == "state" or len(lost) == 1:
+            lost = ()
+        names = (EVERYTHING, *(f"no_{name}" for name in lost))
     test = callbacks.EvaluateConditions(
         *(task, names, config.evaluate_every, config.evaluate_episodes),
         path=folder / "training" / "evaluations.jsonl",
@@ -221,12 +220,6 @@ def _tests(
         clock=clock,
     )
     return [test]
-
-
-def _failing(task: Task) -> tuple[str, ...]:
-    env = make_env(task.env, task.env_kwargs)
-    env.close()
-    return may_fail(env.observation_space, task.reliable)
 
 
 def load_state(

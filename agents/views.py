@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import (
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecTransposeImage
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.mask import MASK, dict_entries, sensors_of
+from nexus_rl.mask import MASK, dict_entries, mask_columns, sensors_of
 
 Infos = Sequence[Mapping[str, Any]]
 
@@ -75,29 +75,22 @@ class VecSensors(_View):
     """Shows a Dict of the ``sensors`` named, all if none are, as the policy's input.
 
     With ``mask`` there is a key "available" of a column for each of them, in their
-    order: ones, unless the environment has that key too, which tells of ``columns``,
-    all sensors if that is None. Without ``mask`` there is none. Raises ``UserError``
-    for unknown sensors.
+    order: ones, but for sensors of which the environment's own mask tells. Without
+    ``mask`` there is none. Raises ``UserError`` for unknown sensors, and masks of which
+    nobody knows whose column is whose.
     """
 
-    def __init__(
-        self,
-        venv: VecEnv,
-        sensors: Sequence[str],
-        mask: bool,
-        columns: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, venv: VecEnv, sensors: Sequence[str], mask: bool) -> None:
         entries = sensors_of(venv.observation_space)
         for name in sensors:
             choose(name, entries, "sensor")
         self.sensors = [name for name in entries if not sensors or name in sensors]
         self.mask = mask
         self._told = MASK in dict_entries(venv.observation_space)
-        named = list(entries if columns is None else columns) if self._told else []
+        columns = mask_columns(venv) if mask else {}
         # The last column is that of sensors which are always there.
-        self._columns = [
-            named.index(name) if name in named else -1 for name in self.sensors
-        ]
+        numbers = [columns.get(name) for name in self.sensors]
+        self._columns = [-1 if number is None else number for number in numbers]
         chosen: dict[str, spaces.Space[Any]] = {n: entries[n] for n in self.sensors}
         if mask:
             chosen[MASK] = spaces.Box(0.0, 1.0, (len(chosen),), np.float32)

@@ -10,13 +10,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from agents.conditions import EVERYTHING, Condition
-from agents.evaluation import Player, episode_seed, telling
+from agents.evaluation import Player, check_ends, episode_seed, telling
 from agents.panels import Sight
 from agents.perception import make_vec_env
 from nexus_rl.errors import UserError
-from nexus_rl.mask import MASK
+from nexus_rl.mask import MASK, sensors_of
 from nexus_rl.wrappers import Schedule
-from nexus_rl.wrappers.masking import sensor_boxes
 from nexus_rl.wrappers.schedules import Available, Generator, Moment
 
 
@@ -52,8 +51,9 @@ def with_switches(condition: Condition, switches: Switches) -> Condition:
 class Watched:
     """An agent in a condition, seen step by step.
 
-    ``boxes`` are the spaces of the sensors by name, ``fps`` the steps a second of the
-    environment. Raises ``UserError`` if the environment gives no pictures.
+    ``boxes`` are the spaces of the sensors that are Boxes, by name, ``fps`` the steps a
+    second of the environment. Raises ``UserError`` if the environment gives no
+    pictures, and for an episode without end.
     """
 
     def __init__(self, agent: Player, condition: Condition) -> None:
@@ -61,9 +61,10 @@ class Watched:
         shown = {**agent.task.env_kwargs, "render_mode": "rgb_array"}
         task = replace(agent.task, env_kwargs=shown)
         self._venv = make_vec_env(task, 1, 0, condition=condition, model=agent.encoder)
-        self.boxes: Mapping[str, spaces.Box] = sensor_boxes(
-            self._venv.unwrapped.observation_space, None
-        )
+        entries = sensors_of(self._venv.unwrapped.observation_space)
+        self.boxes: Mapping[str, spaces.Box] = {
+            name: box for name, box in entries.items() if isinstance(box, spaces.Box)
+        }
         metadata = self._venv.get_attr("metadata")[0]
         self.fps = float(metadata.get("render_fps", 20))
 
@@ -77,6 +78,7 @@ class Watched:
         sight = self._look(telling(self._venv).reset_infos[0], 0, 0.0)
         done = False
         while not done:
+            check_ends(self.agent, self.condition, self._venv, sight.step)
             yield sight
             actions = self.agent.predict(observations)
             observations, rewards, dones, infos = self._venv.step(actions)

@@ -10,15 +10,9 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.mask import dict_entries, sensors_of
 from nexus_rl.wrappers.checks import as_names
-from nexus_rl.wrappers.masking import (
-    MASK,
-    Observation,
-    dict_entries,
-    sensors_of,
-    told_sensors,
-    with_mask,
-)
+from nexus_rl.wrappers.masking import Observation
 
 Entries = dict[str, spaces.Space[Any]]
 
@@ -65,26 +59,21 @@ class WithoutEntries(
 ):
     """Leaves the entries to ``ignore`` out of Dict observations.
 
-    If there is a key "available", their columns go too. Raises ``UserError`` for
-    unknown names, and if no entry is left.
+    The columns of a key "available" stay as they are. Raises ``UserError`` for unknown
+    names, and if no entry is left.
     """
 
     def __init__(self, env: gym.Env[Observation, Any], ignore: Collection[str]) -> None:
-        RecordConstructorArgs.__init__(self, ignore=as_names(ignore))
+        self._ignore = as_names(ignore)
+        RecordConstructorArgs.__init__(self, ignore=self._ignore)
         gym.ObservationWrapper.__init__(self, env)
-        space = env.observation_space
-        kept = kept_entries(space, ignore)
-        self._names = tuple(kept)
-        self._columns: list[int] | None = None
+        kept_entries(env.observation_space, ignore)
+        entries = dict_entries(env.observation_space)
         # A sequence of pairs, for Dict sorts the keys of a mapping.
-        self.observation_space = spaces.Dict([*kept.items()])
-        if MASK in dict_entries(space):
-            self._columns = [k for k, n in enumerate(told_sensors(space)) if n in kept]
-            self.observation_space = with_mask(self.observation_space, len(kept))
+        self.observation_space = spaces.Dict(
+            [(name, e) for name, e in entries.items() if name not in self._ignore]
+        )
 
     def observation(self, observation: Observation) -> Observation:
         """The observation without them."""
-        left = {name: observation[name] for name in self._names}
-        if self._columns is not None:
-            left[MASK] = observation[MASK][self._columns]
-        return left
+        return {n: value for n, value in observation.items() if n not in self._ignore}

@@ -147,9 +147,10 @@ def check_same_environment(players: Sequence[Any]) -> None:
     """Raises ``UserError`` if agents act where other things happen."""
 
     def told(task: Any) -> str:
-        reliable = [f"reliable={name}" for name in sorted(task.reliable)]
+        named = [f"reliable={name}" for name in sorted(task.reliable)]
+        named += [f"ignore={name}" for name in sorted(task.ignore)]
         kwargs = sorted(cli.show_kwargs(task.env_kwargs))
-        return " ".join([task.env, *kwargs, *reliable])
+        return " ".join([task.env, *kwargs, *named])
 
     first = players[0]
     for player in players:

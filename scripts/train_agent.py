@@ -63,6 +63,8 @@ class Args:
     """Modalities of the encoder that the environment never shows."""
     reliable: tuple[str, ...] = ()
     """Sensors that never fail, in training or evaluation, whatever the agent sees."""
+    ignore: tuple[str, ...] = ()
+    """Entries of the observation that nobody needs, such as texts."""
     sensor_dropout: str = "none"
     """How sensors fail in training: bernoulli:0.3 (each step), episode:0.3 (for whole
     episodes), markov:0.05,0.2 (fail, recover), or several joined by +."""
@@ -107,7 +109,7 @@ class Args:
         names = ("encoder", "sensors", "fill", "mask", "append", "absent")
         seen = Perception(self.sees, **{name: getattr(self, name) for name in names})
         return AgentConfig(
-            task=Task(self.env, self.env_kwargs, seen, self.reliable),
+            task=Task(self.env, self.env_kwargs, seen, self.reliable, self.ignore),
             algo=self.algo,
             preset=self.preset,
             params=self.params,

@@ -66,12 +66,13 @@ def main() -> None:
     check(args)
     cli.use_threads(args.threads)
     from agents.bundle import load_agent
+    from agents.perception import failing_sensors
     from agents.watching import Switches, Watched, with_switches
 
     agent = load_agent(args.agent, args.env_kwargs, args.device)
     conditions = conditions_for(args, agent.task)
     switches = Switches()
-    if args.gif is None:
+    if args.gif is None and failing_sensors(agent.task):
         conditions = [with_switches(each, switches) for each in conditions]
     watched: list[Watched] = []
     try:
@@ -105,16 +106,14 @@ def check(args: Args) -> None:
 
 def conditions_for(args: Args, task: Any) -> list[Any]:
     """The conditions asked for, or that in which the sensors to drop are missing."""
-    from agents.conditions import EVERYTHING, Condition, may_fail
+    from agents.conditions import EVERYTHING, Condition
     from agents.evaluation import task_conditions
-    from nexus_rl.environments import make_env
+    from agents.perception import failing_sensors
     from nexus_rl.wrappers import Fixed
 
     if not args.drop:
         return list(task_conditions(task, args.conditions or EVERYTHING))
-    env = make_env(task.env, task.env_kwargs)
-    sensors = may_fail(env.observation_space, task.reliable)
-    env.close()
+    sensors = failing_sensors(task)
     for name in args.drop:
         if name in task.reliable:
             raise UserError(
@@ -168,10 +167,10 @@ def show(args: Args, watched: Sequence[Watched], switches: Switches) -> None:
     import numpy as np
 
     from agents.panels import draw
+    from agents.perception import failing_sensors
     from envs.window import Window
 
-    reliable = watched[0].agent.task.reliable
-    failing = [name for name in watched[0].boxes if name not in reliable]
+    failing = failing_sensors(watched[0].agent.task)
     numbered = {str(k): name for k, name in enumerate(failing, 1)}
     keys = ", ".join(f"{key} {name}" for key, name in numbered.items())
     print(f"keys: {keys}; space pauses, Escape quits")

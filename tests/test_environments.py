@@ -15,6 +15,7 @@ from gymnasium.wrappers import TimeLimit
 
 from nexus_rl import UserError, environments
 from nexus_rl.environments import make_env, time_limit
+from nexus_rl.mask import mask_columns
 
 HYPERHOT = "nexus_rl/HyperHot-v0"
 STUBBORN = "nexus_rl/Stubborn-v0"  # under the project's namespace, but not its own
@@ -126,7 +127,7 @@ def test_examples_run() -> None:
 
 
 class Told(gym.Env[Any, Any]):
-    """Entries in no order of their names, each with a column of its own mask."""
+    """Entries in no order of their names, and a mask with a column for each."""
 
     action_space = spaces.Discrete(2)
     observation_space = spaces.Dict(
@@ -153,15 +154,16 @@ def told() -> Iterator[str]:
     del gym.registry["nexus_rl_tests/Told-v0"]
 
 
-def test_entries_that_are_ignored_go_with_their_columns(told: str) -> None:
+def test_ignored_entries_go_and_the_mask_tells_of_the_others(told: str) -> None:
     env = make_env(told, ignore=["text"])
     assert list(env.observation_space) == ["c", "a", "available"]
     env.reset()
     seen, *_ = env.step(0)
     assert seen in env.observation_space
     assert {name: value.tolist() for name, value in seen.items()} == {
-        **{"c": [1], "a": [2], "available": [1, 0]},
+        **{"c": [1], "a": [2], "available": [1, 0, 0]},
     }
+    assert mask_columns(env) == {"c": 0, "a": 2}
     for ignore in (["txt"], ["available"], ["c", "text", "a"]):
         with pytest.raises(UserError, match=r"entry|nothing is left"):
             make_env(told, ignore=ignore)

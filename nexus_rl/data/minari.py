@@ -29,7 +29,7 @@ from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_store import PartWriter
 from nexus_rl.data.rollouts import fill, made
 from nexus_rl.errors import UserError
-from nexus_rl.wrappers.masking import dict_entries
+from nexus_rl.mask import dict_entries
 
 
 def export_minari(

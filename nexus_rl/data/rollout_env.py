@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nexus_rl.data.rollout_store import Column
 from nexus_rl.entries import ARRAYS, Entries, check_arrays, kept_entries
 from nexus_rl.errors import UserError
-from nexus_rl.wrappers.masking import MASK
+from nexus_rl.mask import MASK
 
 SENSOR = "observation."  # how the columns of sensors begin
 
