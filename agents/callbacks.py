@@ -17,7 +17,7 @@ from tqdm import tqdm
 from agents.bundle import Agent, load_encoder
 from agents.conditions import EVERYTHING, Condition
 from agents.evaluation import check_numbers, evaluate_subsets, task_conditions
-from agents.perception import Task
+from agents.perception import Task, make_vec_env
 from nexus_rl.files import write_atomic
 from nexus_rl.processes import StopFlag
 from nexus_rl.wrappers.checks import check_count
@@ -149,7 +149,8 @@ class EvaluateConditions(Every):
     of ``make_vec_env(task, ...)``: wrappers of your own, such as VecNormalize, are not
     around them.
 
-    Raises ``UserError`` for unknown conditions, and numbers out of range.
+    Raises ``UserError`` for conditions that are unknown or do not fit the task, and
+    numbers out of range.
 
     Example:
     >>> from stable_baselines3 import PPO
@@ -177,6 +178,9 @@ class EvaluateConditions(Every):
         self.task, self.episodes, self.path = task, episodes, path
         self.conditions = task_conditions(task, conditions)
         self.encoder = load_encoder(task) if encoder is None else encoder
+        for condition in self.conditions:
+            # Else mistakes would be told after the first steps of training.
+            make_vec_env(task, 1, 0, condition=condition, model=self.encoder).close()
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

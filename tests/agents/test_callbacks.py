@@ -24,7 +24,7 @@ from agents import (
 from agents.features import SensorFeatures
 from nexus_rl import UserError, load_model
 from nexus_rl.networks import vector_networks
-from nexus_rl.wrappers import Bernoulli
+from nexus_rl.wrappers import Bernoulli, Fixed
 
 HALF = Condition("half", Bernoulli(0.5))
 RAW = short_task(Perception("raw"))
@@ -115,6 +115,7 @@ def test_an_encoder_with_networks_of_ones_own_is_handed_over(tmp_path: Path) -> 
     [
         ({"conditions": "no_imag"}, "Did you mean 'no_image'"),
         ({"conditions": [HALF, HALF]}, "distinct names"),
+        ({"conditions": [Condition("x", Fixed(("smell",)))]}, "unknown sensor 'smell'"),
         ({"every": -1}, "every must be an integer of at least 0"),
         ({"episodes": 0}, "episodes must be an integer of at least 1"),
     ],

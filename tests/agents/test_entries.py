@@ -108,7 +108,8 @@ def obeyed(act: Callable[..., Any], options: dict[str, list[str]]) -> list[str]:
         except UserError as error:
             said.append(str(error))
             for option, names in re.findall(r"(\w+)=\[(.*?)\]", said[-1]):
-                options[option] = re.findall(r"'(\w+)'", names)
+                named = re.findall(r"'(\w+)'", names)
+                options[option] = sorted({*options.get(option, ()), *named})
     raise AssertionError("\n".join(said))
 
 
