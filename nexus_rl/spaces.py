@@ -9,11 +9,13 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from nexus_rl.entries import kept_entries
 from nexus_rl.errors import UserError, choose
 from nexus_rl.formats import sensor_formats
 from nexus_rl.mask import sensors_of
 from nexus_rl.modality import Modality
 from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.wrappers.checks import as_names
 
 Space = spaces.Space[Any]
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
@@ -30,7 +32,11 @@ class _Values(NamedTuple):
 
 
 def modalities_from_space(
-    space: Space, /, **overrides: Mapping[str, Any]
+    space: Space,
+    /,
+    *,
+    ignore: Collection[str] = (),
+    **overrides: Mapping[str, Any],
 ) -> tuple[Modality, ...]:
     """The modalities of a Dict observation space, in the order of its keys.
 
@@ -39,9 +45,9 @@ def modalities_from_space(
       least and the greatest of its bounds. A uint8 one, 0 to 255, is a vector too.
     - ``Discrete(K)``: a label.
 
-    The key "available" is skipped: it says which sensors are there. ``overrides``
-    changes fields of ``Modality`` by sensor, and must name the ``kind`` of floats with
-    three axes ("image" or "spectrogram").
+    The key "available" is skipped: it says which sensors are there. So are the entries
+    to ``ignore``. ``overrides`` changes fields of ``Modality`` by sensor, and must name
+    the ``kind`` of floats with three axes ("image" or "spectrogram").
 
     Raises ``UserError`` for anything else, with what to do about it, and for changes
     after which the modality would not fit its own sensor.
@@ -56,7 +62,7 @@ def modalities_from_space(
     gyro vector (3,) -8.0 8.0 4
     image image (2, 60, 60) 0.0 1.0 64
     """
-    entries = sensors_of(space)
+    entries = kept_entries(space, ignore) if ignore else sensors_of(space)
     if not entries:
         raise UserError(f"observations hold no sensor: {space}")
     for name, fields in overrides.items():
@@ -70,7 +76,11 @@ def modalities_from_space(
 
 
 def modalities_from_env(
-    env: gym.Env[Any, Any], /, **overrides: Mapping[str, Any]
+    env: gym.Env[Any, Any],
+    /,
+    *,
+    ignore: Collection[str] = (),
+    **overrides: Mapping[str, Any],
 ) -> tuple[Modality, ...]:
     """``modalities_from_space`` of an environment, with the formats it declares.
 
@@ -82,9 +92,9 @@ def modalities_from_env(
     """
     space = env.observation_space
     for name, text in sensor_formats(env).items():
-        if name in sensors_of(space):
+        if name in sensors_of(space) and name not in as_names(ignore):
             overrides[name] = {"format": text, **overrides.get(name, {})}
-    return modalities_from_space(space, **overrides)
+    return modalities_from_space(space, ignore=ignore, **overrides)
 
 
 def check_fit(
@@ -175,6 +185,11 @@ def _hint(names: Collection[str], advice: str, option: str) -> str:
 
 
 def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
+    if not isinstance(space, spaces.Box | spaces.Discrete):
+        raise UserError(
+            f"sensor {name!r}, {space}: it is neither Box nor Discrete; name it in "
+            f"ignore=[{name!r}] (--ignore on the command line), or flatten it to a Box"
+        )
     try:
         values = _values(space)
         if "kind" not in changes and not values.classes:

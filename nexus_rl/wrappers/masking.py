@@ -178,9 +178,11 @@ def sensor_boxes(
         if name not in chosen:
             continue
         if not isinstance(box, spaces.Box):
-            raise UserError(
-                f"sensor {name!r} must be a Box, got {box}; leave it out of `sensors`"
-            )
+            fit = [n for n in chosen if isinstance(entries[n], spaces.Box)]
+            advice = f"name those that may fail, sensors={fit}" if fit else "wrap it"
+            if sensors is not None:
+                advice = "only a Box can be missing or appended, so leave it out"
+            raise UserError(f"sensor {name!r} must be a Box, got {box}; {advice}")
         boxes[name] = box
     if not boxes:
         raise UserError(f"no sensors: observations are {space}, sensors {chosen}")
