@@ -119,7 +119,8 @@ def evaluate_subsets(
     same outages whoever plays it, whatever other conditions there are, and however many
     environments ``n_envs`` run side by side.
 
-    Raises ``UserError`` for unknown conditions and numbers below 1.
+    Raises ``UserError`` for unknown conditions and numbers below 1; and for an episode
+    that goes on for ``LONGEST`` steps, unless a time limit cuts it off later.
 
     Example:
     >>> task = Task("nexus_rl/MultimodalPendulum-v0", {"image_size": 16})

@@ -49,6 +49,8 @@ class Perception:
     absent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for option in ("sensors", "append", "absent"):
+            object.__setattr__(self, option, as_names(getattr(self, option)))
         choose(self.kind, dict.fromkeys(get_args(Kind)), "kind of perception")
         choose(self.fill, dict.fromkeys(get_args(FillIn)), "fill")
         if self.encoder is not None and self.kind != "latent":
@@ -83,18 +85,15 @@ class Task:
         seen = self.perception
         for option in ("reliable", "ignore"):
             object.__setattr__(self, option, as_names(getattr(self, option)))
-        named = {
-            "reliable": self.reliable,
-            "sensors": seen.sensors,
-            "append": seen.append,
-        }
-        for option, names in named.items():
-            for name in names:
-                if name in self.ignore:
-                    raise UserError(
-                        f"{name!r} is ignored, so it cannot be in {option}: leave it "
-                        "out of one of them"
-                    )
+        needed = dict.fromkeys(self.reliable, "reliable")
+        needed |= dict.fromkeys(seen.sensors, "sensors")
+        needed |= dict.fromkeys(seen.append, "append")
+        for name in self.ignore:
+            if name in needed:
+                raise UserError(
+                    f"{name!r} is ignored, so it cannot be in {needed[name]}: leave it "
+                    "out of one of them"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""

@@ -77,3 +77,8 @@ class WithoutEntries(
     def observation(self, observation: Observation) -> Observation:
         """The observation without them."""
         return {n: value for n, value in observation.items() if n not in self._ignore}
+
+
+def without(env: gym.Env[Any, Any], ignore: Collection[str]) -> gym.Env[Any, Any]:
+    """``env`` without the entries to ``ignore``, if there are any."""
+    return WithoutEntries(env, ignore) if ignore else env

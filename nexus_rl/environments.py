@@ -11,7 +11,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import TimeLimit
 
-from nexus_rl.entries import WithoutEntries
+from nexus_rl.entries import without
 from nexus_rl.errors import UserError, choose
 
 Env = gym.Env[Any, Any]
@@ -35,8 +35,7 @@ def make_env(
     >>> make_env("nexus_rl/HyperHot-v0", {"enemies": 2}).unwrapped.enemies
     2
     """
-    env = _make(env_id, dict(env_kwargs or {}))
-    return WithoutEntries(env, ignore) if ignore else env
+    return without(_make(env_id, dict(env_kwargs or {})), ignore)
 
 
 def time_limit(env: Env) -> int | None:

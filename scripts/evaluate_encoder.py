@@ -63,15 +63,14 @@ def main() -> None:
     cli.use_threads(args.threads)
     env_id, env_kwargs, ignore = environment_of(args)
     from nexus_rl.data.rollouts import opened
+    from nexus_rl.entries import without
     from nexus_rl.probes import samples
 
     with opened(env_id, env_kwargs, ignore) as recorded:
         env = recorded.env
         differ = {"append": args.append, "absent": args.absent}
-        loaded = [
-            load(folder, env, args.device, ignore=ignore, **differ)
-            for folder in args.model
-        ]
+        shown = without(env, ignore)
+        loaded = [load(folder, shown, args.device, **differ) for folder in args.model]
         train, test = samples(env, args.rows, args.seed, ignore)
         names = state_names(env, train[1].shape[1])
         space = env.observation_space
@@ -129,7 +128,8 @@ def load(
     folder: Path,
     env: Any,
     device: str,
-    **differ: Sequence[str],
+    append: Sequence[str] = (),
+    absent: Sequence[str] = (),
 ) -> Any:
     """The model in ``folder``, if it fits the environment, but for what is named."""
     from nexus_rl.formats import sensor_formats
@@ -144,7 +144,7 @@ def load(
         )
     model = load_model(folder, device=device)
     space, formats = env.observation_space, sensor_formats(env)
-    check_fit(model, space, formats, **differ)
+    check_fit(model, space, formats, append=append, absent=absent)
     return model
 
 

@@ -134,7 +134,7 @@ def load_data(args: Args) -> Dataset:
         return replace(data, modalities=changed(data.modalities, sensors))
     from nexus_rl.data.simulate import simulate
 
-    seed = args.train.seed
+    seed, sensors = args.train.seed, PRESETS[args.preset].sensors
     kept = args.data_dir or Path("runs") / "data"
     return simulate(
         args.env or PENDULUM,
@@ -143,7 +143,7 @@ def load_data(args: Args) -> Dataset:
         seed=seed,
         out=kept / f"{args.name}_{args.rows}_{seed}",
         ignore=args.ignore,
-        sensors=PRESETS[args.preset].sensors,
+        sensors={n: each for n, each in sensors.items() if n not in args.ignore},
         progress=True,
     )
 

@@ -115,6 +115,7 @@ def see_through(
     """The agent with the eyes of each encoder, by method."""
     from agents import Perception, Task
     from nexus_rl.data.rollouts import opened
+    from nexus_rl.entries import without
     from nexus_rl.probes import StateDecoder, beside, latents, samples
 
     differ = {"append": args.append, "absent": args.absent}
@@ -123,10 +124,8 @@ def see_through(
     ignore = learned.ignore
     with opened(learned.env, dict(learned.env_kwargs), ignore) as recorded:
         env = recorded.env
-        models = [
-            load(folder, env, args.device, ignore=ignore, **differ)
-            for _, folder in methods
-        ]
+        shown = without(env, ignore)
+        models = [load(folder, shown, args.device, **differ) for _, folder in methods]
         (readings, state), _ = samples(env, args.rows, args.seed, ignore)
     counts = Counter(name for name, _ in methods)
     players: dict[str, list[Transferred]] = {name: [] for name in counts}

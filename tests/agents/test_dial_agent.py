@@ -211,6 +211,7 @@ def test_agents_that_were_saved_before_still_load(
     manifest = json.loads(path.read_text())
     old = manifest["task"]
     assert old.pop("reliable") == ["position"]
+    assert old.pop("ignore") == []
     assert old["perception"].pop("append") == ["position"]
     assert old["perception"].pop("absent") == ["label"]
     assert Task.from_json(old).perception == Perception("latent", "encoder", mask=True)

@@ -33,6 +33,8 @@ def test_ignored_entries_stay_away_from_data_models_and_agents(
     assert args.folder.name == "labelled_without_buttons_mission"
     (kept,) = (tmp_path / "runs" / "data").iterdir()
     assert kept.name == "labelled_without_buttons_mission_90_0"
+    one = pretraining.parse(["--rows", "40", "--ignore", "image"])
+    assert pretraining.load_data(one).modalities[0].name == "sound"
     # A run that is continued keeps them, and what is told of it need not name them.
     write_json(Path("run/run.json"), {**args.notes, "train": asdict(args.train)})
     assert pretraining.parse(["--resume", "run"]).ignore == ("mission", "buttons")
