@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Infos = Sequence[Mapping[str, Any]]
 
-LONGEST = 50_000  # steps of an episode; only a time limit allows for more
+LONGEST = 10_000  # steps of an episode; only a time limit allows for more
 
 
 class Player(Protocol):
