@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from nexus_rl.bounds import honest_bounds
 from nexus_rl.errors import UserError, choose
 from nexus_rl.mask import MASK, Columns, Presence, sensors_of, with_mask
 from nexus_rl.wrappers.checks import as_names, check_count
@@ -212,6 +213,6 @@ def uniform(box: spaces.Box, rng: Generator) -> NDArray[Any]:
 
 
 def span(box: spaces.Box) -> NDArray[np.float64]:
-    """The range of each entry, infinite where it is unbounded or overflows."""
-    with np.errstate(over="ignore"):
-        return box.high.astype(np.float64) - box.low.astype(np.float64)
+    """The range of each entry, infinite where it is unbounded."""
+    low, high = honest_bounds(box)
+    return high - low
