@@ -153,7 +153,8 @@ def check(args: Args) -> None:
     top = args.train.stage == "top"
     if args.dataset and (args.env or args.env_kwargs or args.ignore):
         raise UserError(
-            "give --env or --dataset, not both; --env-kwargs and --ignore are for --env"
+            "give --env or --dataset, not both; --env-kwargs are for --env, and so is "
+            "--ignore"
         )
     if args.top.top_epochs and (args.train.stage != "joint" or args.from_):
         raise UserError(

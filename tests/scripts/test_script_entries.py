@@ -46,5 +46,5 @@ def test_ignored_entries_stay_away_from_data_models_and_agents(
     agents = module_of("train_agent")
     given = tyro.cli(agents.Args, args=["--env", ENV, *IGNORE])
     assert given.config.task.ignore == ("mission", "buttons")
-    with pytest.raises(UserError, match="--ignore are for --env"):
+    with pytest.raises(UserError, match="so is --ignore"):
         pretraining.parse(["--dataset", "mnist", "--ignore", "image"])
