@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from nexus_rl.errors import UserError, choose
 
@@ -35,8 +37,15 @@ def check_fields(config: object) -> None:
 
     Knows int, finite float (or None), bool, str and literals; leaves other types alone.
     """
-    for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
+    check_values(type(config), vars(config))
+
+
+def check_values(of: type[Any], values: Mapping[str, Any]) -> None:
+    """``check_fields`` of values that a dataclass ``of`` could be made of."""
+    for name, kind in get_type_hints(of).items():
+        if name not in values:
+            continue
+        value = values[name]
         if get_origin(kind) is Literal:
             choose(str(value), dict.fromkeys(map(str, get_args(kind))), name)
         whole = isinstance(value, int) and not isinstance(value, bool)
@@ -44,7 +53,7 @@ def check_fields(config: object) -> None:
             raise UserError(f"{name} must be a whole number, got {value!r}")
         number = whole or isinstance(value, float)
         wanted = kind is float or (kind == float | None and value is not None)
-        if wanted and not (number and math.isfinite(value)):
+        if wanted and not (number and abs(value) <= sys.float_info.max):
             raise UserError(f"{name} must be a finite number, got {value!r}")
         if kind in (bool, str) and not isinstance(value, kind):
             raise UserError(f"{name} must be a {kind.__name__}, got {value!r}")

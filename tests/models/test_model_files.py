@@ -14,6 +14,7 @@ from torch import nn
 from nexus_rl import Modality, ModelConfig, Nexus, load_model, make_model
 from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.errors import UserError
+from nexus_rl.files import read_json, write_json
 from nexus_rl.models import MODELS, MultimodalVAE, Nexus0
 
 PAIR = (IMAGE, LABEL)
@@ -53,9 +54,10 @@ def test_round_trip(tmp_path: Path, name: str, fill: str, levels: int) -> None:
 
 def test_options_without_use_do_not_keep_a_model_from_loading(folder: Path) -> None:
     """They were kept, and ignored, before they were refused."""
-    description = json.loads((folder / "config.json").read_text())
+    path = folder / "config.json"
+    description = read_json(path, "model")
     description["model"]["fill"] = "mask"
-    (folder / "config.json").write_text(json.dumps(description))
+    write_json(path, description)
     assert load_model(folder).config.fill == "zero"
 
 

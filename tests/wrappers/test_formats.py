@@ -1,6 +1,5 @@
 """How readings are made: declared by environments, kept and compared by models."""
 
-import json
 from functools import partial
 
 import gymnasium as gym
@@ -21,6 +20,7 @@ from nexus_rl import (
     load_model,
     make_model,
 )
+from nexus_rl.files import read_json, write_json
 from nexus_rl.formats import sensor_formats
 from nexus_rl.spaces import check_fit, modalities_from_env
 from nexus_rl.wrappers import Gaussian, SensorCorruption
@@ -210,10 +210,10 @@ def test_a_model_keeps_its_formats_and_older_ones_have_none(tmp_path):
     with pytest.raises(UserError, match="the formats differ"):
         NexusObservation(in_kelvin(), tmp_path)
     path = tmp_path / "config.json"
-    description = json.loads(path.read_text())
+    description = read_json(path, "model")
     for modality in description["modalities"]:
         assert modality.pop("format") == "Celsius over 100"
-    path.write_text(json.dumps(description))
+    write_json(path, description)
     assert load_model(tmp_path).modalities[0].format == ""
     latent, _ = NexusObservation(in_kelvin(), tmp_path).reset(seed=0)
     assert np.isfinite(latent).all()
