@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_STORED, ZipFile
 
 from nexus_rl.errors import UserError
 
@@ -56,13 +57,18 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, **parts: type) -> Any:
     """Reads JSON, without its seal. Raises ``UserError`` that calls the file ``what``.
 
     It is a ``ChangedError`` where the content is not what was sealed. Content without a
-    seal, as older versions wrote it, is taken as it is.
+    seal, as older versions wrote it, is taken as it is. ``parts`` are what it must
+    have, by name, and of which type.
     """
-    return read_sealed(path, what)[0]
+    content, _ = read_sealed(path, what)
+    for name, kind in parts.items():
+        if not isinstance(content, dict) or not isinstance(content.get(name), kind):
+            raise UserError(f"{path} is no {what}, or damaged: it has no {name}")
+    return content
 
 
 def read_sealed(path: Path, what: str) -> tuple[Any, bool]:
@@ -129,3 +135,16 @@ def inside(folder: Path, name: str) -> Path:
             "copy what is meant into it"
         )
     return path
+
+
+def check_archive(path: Path) -> None:
+    """Raises ``ValueError`` where ``path``, a zip archive, has a wrong checksum.
+
+    PyTorch does not look at them. It compresses nothing, so that no small file becomes
+    a large one.
+    """
+    with ZipFile(path) as archive:
+        if any(entry.compress_type != ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed")
+        if name := archive.testzip():
+            raise ValueError(f"wrong checksum of {name}")

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from nexus_rl.data.rollout_store import Column
+from nexus_rl.data.rollout_index import Column
 from nexus_rl.entries import ARRAYS, Entries, check_arrays, kept_entries
 from nexus_rl.errors import UserError
 from nexus_rl.mask import MASK

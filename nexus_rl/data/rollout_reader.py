@@ -15,13 +15,8 @@ from torch import Tensor
 
 from nexus_rl.data.dataset import Dataset, split_rows
 from nexus_rl.data.rollout_env import SENSOR
-from nexus_rl.data.rollout_store import (
-    Column,
-    Part,
-    check_size,
-    column_path,
-    read_index,
-)
+from nexus_rl.data.rollout_index import Column, Part, read_index
+from nexus_rl.data.rollout_store import check_content, check_size, column_path
 from nexus_rl.errors import UserError, choose
 from nexus_rl.modality import Modality
 
@@ -116,7 +111,13 @@ class Rollouts:
             _, test = split_rows(part.episodes, seed, fraction)
             chosen[first + test.numpy()] = True
             first += part.episodes
-        rows: NDArray[np.bool_] = chosen[self.columns["episode"]]
+        try:
+            rows: NDArray[np.bool_] = chosen[self.columns["episode"]]
+        except (IndexError, KeyError):
+            raise UserError(
+                f"the rollouts in {self.folder} are damaged: rows are of other than "
+                f"their {len(chosen)} episodes; collect them again"
+            ) from None
         return rows
 
 
@@ -134,8 +135,9 @@ def check_split(episodes: Sequence[int], fraction: float) -> None:
 def load_rollouts(folder: str | Path, in_memory: bool = False) -> Rollouts:
     """The rollouts in ``folder``, memory-mapped, or copied with ``in_memory``.
 
-    Rows of an unfinished collection are those of its last commit. Raises ``UserError``
-    if there are none, or if a file is missing, too short or of another format.
+    Rows of an unfinished collection are those of its last commit. Every file is read
+    once, to compare its checksum. Raises ``UserError`` if there are no rows, or if a
+    file is missing, too short, changed or of another format.
 
     Example: ``load_rollouts("runs/pendulum").columns["observation.image"][0]``.
     """
@@ -146,6 +148,7 @@ def load_rollouts(folder: str | Path, in_memory: bool = False) -> Rollouts:
             f"{folder} holds no rows yet: collecting into it was stopped early; make "
             "the same call again to go on"
         )
+    check_content(folder, index)
     mode = "copy" if in_memory else "r"
     columns = {
         name: read_column(folder, name, column, index.rows, mode)

@@ -1,147 +1,37 @@
 """Rollouts on disk: one raw file a column, and an index of the rows that count.
 
-``index.json``    format, environment, columns with shape and dtype, parts
+``index.json``    format, environment, columns with shape, dtype and CRC-32, parts
 ``<column>.bin``  the rows of a column one after the other, C order, little endian
 
 Rows are appended first and the index is replaced afterwards, so at whatever moment a
 process is killed, all rows of the index are there. Bytes beyond them are leftovers,
-which readers ignore and the next writer cuts off.
+which readers ignore and the next writer cuts off. A CRC-32 goes on where it stopped
+when rows are added, and takes a third of the time of a SHA-256.
 """
 
 from __future__ import annotations
 
-import math
+import logging
 import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nexus_rl.data.rollout_index import INDEX, Column, Index, Part, read_index
 from nexus_rl.errors import UserError
-from nexus_rl.files import read_json, write_json
+from nexus_rl.files import inside
 
-FORMAT = 1
-INDEX = "index.json"
+CHUNK = 1 << 20  # bytes
 COMMIT_ROWS = 1000  # how many rows a killed process may lose, and the running episode
 
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """Shape and dtype of one row of a column."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @classmethod
-    def of(cls, shape: Any, dtype: Any) -> Column:
-        """A column of little-endian numbers."""
-        sizes = tuple(int(size) for size in shape)
-        return cls(sizes, np.dtype(dtype).newbyteorder("<"))
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.dtype.itemsize * math.prod(self.shape)
-
-    def check(self, name: str, value: Any, lead: tuple[int, ...] = ()) -> NDArray[Any]:
-        """``value`` as an array (*lead, *shape) of the dtype.
-
-        Raises ``UserError`` on another shape and on a dtype of another kind.
-        """
-        try:
-            array = np.asarray(value)
-        except ValueError:  # sequences of different lengths
-            array = np.asarray(None)
-        same = array.dtype == self.dtype
-        if array.shape != (*lead, *self.shape) or not (
-            same or np.can_cast(array.dtype, self.dtype, "same_kind")
-        ):
-            raise UserError(
-                f"column {name!r}: expected shape {self.shape} of {self.dtype} from "
-                f"the spaces of the environment, got {array.shape[len(lead) :]} of "
-                f"{array.dtype}"
-            )
-        return array if same else array.astype(self.dtype)
-
-
-@dataclass
-class Part:
-    """Rows collected in one way: ``done`` of ``rows`` are there, in ``episodes``."""
-
-    how: dict[str, Any]
-    rows: int
-    done: int = 0
-    episodes: int = 0
-
-
-@dataclass
-class Index:
-    """What a folder says of itself: the environment, the columns and the parts."""
-
-    env: dict[str, Any]
-    columns: dict[str, Column]
-    parts: list[Part] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(part.done for part in self.parts)
-
-    @property
-    def episodes(self) -> int:
-        """Episodes of all parts."""
-        return sum(part.episodes for part in self.parts)
-
-    def save(self, folder: Path) -> None:
-        """Replaces the index of ``folder``. Raises ``UserError`` if it cannot."""
-        columns = {
-            name: {"shape": list(column.shape), "dtype": column.dtype.str}
-            for name, column in self.columns.items()
-        }
-        index = {"format": FORMAT, "rows": self.rows, "env": self.env}
-        parts = [asdict(part) for part in self.parts]
-        write_json(folder / INDEX, {**index, "columns": columns, "parts": parts})
-
-
-def read_index(folder: Path) -> Index:
-    """The index of ``folder``.
-
-    Raises ``UserError`` if there is none, if it is damaged or of another format.
-    """
-    path = folder / INDEX
-    saved = read_json(path, "index of rollouts")
-    if isinstance(saved, dict) and saved.get("format", FORMAT) != FORMAT:
-        raise UserError(
-            f"{path} has format {saved['format']!r}, this version reads {FORMAT}; "
-            "use the version of nexus_rl that wrote it, or collect into another folder"
-        )
-    try:
-        columns = {
-            str(name): Column.of(column["shape"], column["dtype"])
-            for name, column in saved["columns"].items()
-        }
-        parts = [Part(**part) for part in saved["parts"]]
-        index = Index(dict(saved["env"]), columns, parts)
-        whole = all(0 <= part.done <= part.rows for part in parts)
-        if whole and index.rows == saved["rows"] and saved["format"] == FORMAT:
-            return index
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    raise UserError(
-        f"{path} is damaged or not an index of rollouts; choose another folder, or "
-        "delete this one and collect again"
-    )
+log = logging.getLogger(__name__)
 
 
 def column_path(folder: Path, name: str) -> Path:
-    """The file of a column."""
-    return folder / f"{name}.bin"
+    """The file of a column. Raises ``UserError`` for a name that leads elsewhere."""
+    return inside(folder, f"{name}.bin")
 
 
 def check_size(path: Path, expected: int) -> None:
@@ -155,6 +45,38 @@ def check_size(path: Path, expected: int) -> None:
             f"{path} {state}, its index promises {expected}: the rollouts are damaged; "
             "restore the file, or delete the folder and collect again"
         )
+
+
+def check_content(folder: Path, index: Index) -> None:
+    """Raises ``UserError`` if rows were changed since they were collected.
+
+    Reads every column once. Logs a warning for an older folder, without checksums.
+    """
+    for name, column in index.columns.items():
+        path, size = column_path(folder, name), index.rows * column.row_bytes
+        check_size(path, size)
+        if name in index.crc32 and crc32(path, size) != index.crc32[name]:
+            raise UserError(
+                f"{path} was changed or damaged since it was collected: its checksum "
+                "differs from that in the index; restore the file, or delete the "
+                "folder and collect again"
+            )
+    if index.crc32.keys() != index.columns.keys():
+        log.warning(
+            "%s is of an older version and has no checksums, so damage to it may go "
+            "unnoticed; make the call that collected it again to add them",
+            folder,
+        )
+
+
+def crc32(path: Path, size: int) -> int:
+    """The CRC-32 of the first ``size`` bytes of a file, 0 if that is none."""
+    found = 0
+    if size:
+        with path.open("rb") as file:
+            while size and (chunk := file.read(min(size, CHUNK))):
+                found, size = zlib.crc32(chunk, found), size - len(chunk)
+    return found
 
 
 class PartWriter:
@@ -199,6 +121,7 @@ class PartWriter:
                 self._files[name] = path.open("r+b" if path.exists() else "w+b")
                 self._files[name].truncate(rows * column.row_bytes)
                 self._files[name].seek(rows * column.row_bytes)
+            self._complete_checksums()
         except OSError as error:
             self.__exit__()
             raise unwritable(self.folder, error) from error
@@ -217,8 +140,9 @@ class PartWriter:
         """
         try:
             for name, column in self.index.columns.items():
-                value = column.check(name, values.get(name), (count,))
-                self._files[name].write(value.tobytes())
+                content = column.check(name, values.get(name), (count,)).tobytes()
+                self._files[name].write(content)
+                self.index.crc32[name] = zlib.crc32(content, self.index.crc32[name])
         except OSError as error:
             raise unwritable(self.folder, error) from error
         self._open_rows += count
@@ -231,6 +155,15 @@ class PartWriter:
         self._open_rows = 0
         if self._uncommitted >= COMMIT_ROWS or self.part.done == self.part.rows:
             self._commit()
+
+    def _complete_checksums(self) -> None:
+        """Adds those of rows that an older version collected."""
+        index = self.index
+        if index.crc32.keys() != index.columns.keys():
+            for name, column in index.columns.items():
+                path = column_path(self.folder, name)
+                index.crc32[name] = crc32(path, index.rows * column.row_bytes)
+            index.save(self.folder)
 
     def _commit(self) -> None:
         try:
@@ -285,7 +218,7 @@ def claim(folder: Path, env: dict[str, Any], columns: dict[str, Column]) -> Inde
                 f"{folder} exists and holds no rollouts; nothing was changed, choose "
                 "another folder"
             )
-        index = Index(env, columns)
+        index = Index(env, columns, crc32=dict.fromkeys(columns, 0))
         index.save(folder)
         return index
     index = read_index(folder)

@@ -17,8 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nexus_rl.data.rollout_env import Env, Observation, RecordedEnv
+from nexus_rl.data.rollout_index import Column
 from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
-from nexus_rl.data.rollout_store import Column, PartWriter
+from nexus_rl.data.rollout_store import PartWriter
 from nexus_rl.environments import make_env
 from nexus_rl.errors import UserError, choose
 

@@ -14,6 +14,7 @@ from test_rollouts_env import IMAGE, VECTOR, Toy, content
 
 from nexus_rl import UserError
 from nexus_rl.data.rollouts import collect, load_rollouts, sample
+from nexus_rl.files import read_json, write_json
 
 PENDULUM = "envs:nexus_rl/MultimodalPendulum4-v0"
 
@@ -42,9 +43,9 @@ def test_what_does_not_belong_into_the_folder_is_refused(small: Path) -> None:
 
 def test_other_rows_must_wait_for_an_unfinished_part(small: Path) -> None:
     path = small / "index.json"
-    index = json.loads(path.read_text())
+    index = read_json(path, "index")
     index["parts"][0] |= {"rows": 60}
-    path.write_text(json.dumps(index))
+    write_json(path, index)
     refused("unfinished part .50 of 60 rows", small, seed=1)
 
 
@@ -135,3 +136,107 @@ def test_a_full_disk_is_said_and_what_was_there_is_kept(
         sample(PENDULUM, 3000, seed=1, out=full)
     sample(PENDULUM, 3000, seed=1, out=full)
     assert content(full) == content(tmp_path / "whole")
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_noticed_in_every_row_that_counts(small: Path) -> None:
+    collect(Toy(), 40, seed=1, out=small)  # after rows of another process
+    for path in small.glob("*.bin"):
+        for place in (0, -1):
+            flip(path, place)
+            with pytest.raises(UserError, match=f"{path.name} was changed or damaged"):
+                load_rollouts(small)
+            flip(path, place)
+        with path.open("ab") as file:
+            file.write(b"left over")  # by a process that was killed
+    assert len(load_rollouts(small)) == 90
+
+
+def test_rows_are_not_trusted_because_others_were_added(small: Path) -> None:
+    flip(small / "reward.bin", 0)
+    with pytest.raises(UserError, match=r"reward\.bin was changed"):
+        collect(Toy(), 40, seed=1, out=small)
+    with pytest.raises(UserError, match=r"reward\.bin was changed"):
+        load_rollouts(small)
+
+
+def as_before_checksums(folder: Path) -> None:
+    path = folder / "index.json"
+    index = read_json(path, "index")
+    for column in index["columns"].values():
+        del column["crc32"]
+    path.write_text(json.dumps(index))
+
+
+def test_folders_of_older_versions_are_loaded_with_a_warning(
+    small: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = content(small)
+    as_before_checksums(small)
+    assert len(load_rollouts(small)) == 50
+    (record,) = caplog.records
+    assert "has no checksums" in record.getMessage()
+    collect(Toy(), 50, out=small)  # the same call again adds them
+    assert content(small) == whole
+    as_before_checksums(small)
+    collect(Toy(), 40, seed=1, out=small)
+    caplog.clear()
+    assert len(load_rollouts(small)) == 90
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dtype", "O"),
+        ("dtype", "<U10"),
+        ("dtype", "f4,f4"),
+        ("dtype", {"names": ["a"], "formats": ["O"]}),
+        ("shape", [-1]),
+        ("shape", [2.0]),
+        ("shape", [10**12, 10**12]),
+        ("shape", [10**400]),
+        ("shape", "2"),
+        ("crc32", "0"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(small: Path, key: str, value: Any) -> None:
+    path = small / "index.json"
+    index = read_json(path, "index")
+    index["columns"]["reward"][key] = value
+    write_json(path, index)
+    with pytest.raises(UserError, match=r"index\.json is damaged|reward\.bin has only"):
+        load_rollouts(small)
+
+
+@pytest.mark.parametrize("part", [{"rows": 10**15, "done": 10**15}, {"episodes": 51}])
+def test_more_rows_than_there_can_be_are_refused(
+    small: Path, part: dict[str, int]
+) -> None:
+    path = small / "index.json"
+    index = read_json(path, "index")
+    index["parts"][0] |= part
+    index["rows"] = index["parts"][0]["done"]
+    write_json(path, index)
+    with pytest.raises(UserError, match=r"is damaged|has only"):
+        load_rollouts(small)
+
+
+def test_columns_of_other_folders_are_not_read(small: Path, tmp_path: Path) -> None:
+    outside = (small / "reward.bin").rename(tmp_path / "outside.bin")
+    (small / "reward.bin").symlink_to(outside)
+    for call in (load_rollouts, lambda out: collect(Toy(), 9, seed=1, out=out)):
+        with pytest.raises(UserError, match=r"'reward\.bin' leads out of"):
+            call(small)
+    index = read_json(small / "index.json", "index")
+    for name in ("../outside", str(tmp_path / "outside"), "../../etc/passwd", "a\0b"):
+        columns = {**index["columns"], name: index["columns"]["reward"]}
+        del columns["reward"]
+        write_json(small / "index.json", {**index, "columns": columns})
+        with pytest.raises(UserError, match=r"leads out of|can have no file"):
+            load_rollouts(small)

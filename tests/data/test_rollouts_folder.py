@@ -23,6 +23,7 @@ from test_rollouts_env import Toy, content
 from nexus_rl import UserError
 from nexus_rl.data import rollout_store
 from nexus_rl.data.rollouts import collect, gather, load_rollouts
+from nexus_rl.files import read_json
 
 PENDULUM = "envs:nexus_rl/MultimodalPendulum4-v0"
 ROWS = 8_000
@@ -182,7 +183,7 @@ def test_a_large_column_is_not_read_before_it_is_used(small: Path) -> None:
     """4 GB of observations, a hole in the file, are loaded with little memory."""
     rows = 2_000_000
     path = small / "index.json"
-    index = json.loads(path.read_text())
+    index = read_json(path, "index")
     index["rows"] = rows
     index["parts"] = [{"how": {}, "rows": rows, "done": rows, "episodes": 1}]
     index["columns"] = {"observation.image": {"shape": [2000], "dtype": "|u1"}}
