@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -149,6 +150,11 @@ def _read_idx(path: Path | None, axes: int) -> Array:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @lru_cache(maxsize=8)
 def _read_mhd(data: str, split: str, folder: Path) -> Recordings:
     """Arrays stay on disk, mapped into memory, but for labels and references."""
@@ -157,9 +163,13 @@ def _read_mhd(data: str, split: str, folder: Path) -> Recordings:
     def read(name: str, shape: tuple[int, ...]) -> Array:
         path = folder / f"{name}.npy"
         try:
-            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            array: Array = np.lib.format.open_memmap(path, mode="r")
+            expected = files[path.name]["sha256"] if path.name in files else None
+            found = _sha256(path) if expected else None
+        except Exception as error:  # damaged files break NumPy's reader in many ways
             raise DataError(f"{path} cannot be read: {error}; {again}") from error
+        if found != expected:
+            raise DataError(f"{path} has changed since it was built; {again}")
         if array.shape[1:] != shape:
             raise DataError(f"{path}: rows of {array.shape[1:]}, not {shape}; {again}")
         return array
@@ -167,10 +177,11 @@ def _read_mhd(data: str, split: str, folder: Path) -> Recordings:
     path = folder / "index.json"
     try:
         index = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}; {again}") from error
     if not isinstance(index, dict) or index.get("format") != 1:
         raise DataError(f"{path} is damaged or of another format; {again}")
+    files = index.get("files", {})
     labels = np.array(read(f"{split}_label", ()))
     sound = np.array(read(f"{split}_sound", ()))
     arrays = {

@@ -28,6 +28,7 @@ SEARCH_ORDER = (
     "the system's folder and a download"
 )
 CHUNK = 1 << 20  # bytes
+MOST_BYTES = 1 << 30  # of a file in memory: ten times what any of a dataset has
 TIMEOUT = 30  # seconds without an answer
 
 
@@ -114,6 +115,11 @@ def read_unzipped(path: Path, advice: str = "") -> bytearray:
             stream = gzip.GzipFile(fileobj=file) if zipped else file
             while chunk := stream.read(CHUNK):
                 content += chunk
+                if len(content) > MOST_BYTES:
+                    raise UserError(
+                        f"{path}: expected at most {MOST_BYTES} unzipped bytes. "
+                        f"{advice}".rstrip()
+                    )
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
             f"{path}: expected a whole gzip file, found a truncated or corrupt one "

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_rl.errors import UserError
-from nexus_rl.files import read_json, write_atomic, write_json
+from nexus_rl.files import (
+    ChangedError,
+    inside,
+    read_json,
+    read_sealed,
+    write_atomic,
+    write_json,
+)
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 INDEX, BUILDING = "index.json", "building.json"
@@ -159,10 +170,11 @@ class Folder:
 
         Raises ``UserError`` if it cannot be read.
         """
-        path = self.path / f"{name}.npy"
+        path = inside(self.path, f"{name}.npy")
         try:
-            array: Array = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            # Compares shape and size, and unlike np.load knows no pickles or archives.
+            array: Array = np.lib.format.open_memmap(path, mode="c")
+        except Exception as error:  # damaged headers break NumPy's reader in many ways
             raise UserError(
                 f"{path} cannot be read ({error}). {_again(self)}"
             ) from None
@@ -181,19 +193,33 @@ class Folder:
 
     def index(self) -> dict[str, Any]:
         """The index. Raises ``UserError`` if it is damaged or of another format."""
+        path = inside(self.path, INDEX)
+        try:
+            index, sealed = read_sealed(path, "index of MHD")
+        except UserError as error:
+            if isinstance(error, ChangedError):
+                self._check_index(error.content)  # it may name what was changed
+            raise UserError(f"{error}. {_again(self)}") from None
+        self._check_index(index)
+        if not sealed:
+            _warn(self.path)
+        return dict(index)
+
+    def _check_index(self, index: Any) -> None:
         path = self.path / INDEX
-        index = read_json(path, "index of MHD")
         if not isinstance(index, dict) or index.get("format") != FORMAT:
             raise UserError(
                 f"{path} is damaged or of another format than {FORMAT}. {_again(self)}"
             )
-        return index
+        for name in ("files", "normalisation", "source"):
+            if not isinstance(index.get(name), dict):
+                raise UserError(f"{path} is damaged: it has no {name}. {_again(self)}")
 
     def check(self) -> None:
         """Raises ``UserError`` unless every array and table is as the index says."""
-        files = self.index().get("files", {})
+        files = self.index()["files"]
         for name, expected in files.items():
-            path = self.path / name
+            path = inside(self.path, name)
             if path.suffix in (".npy", ".csv") and not (
                 path.is_file() and _fingerprint(path) == expected
             ):
@@ -215,6 +241,15 @@ class Folder:
                 f"{self.path / name}.npy: expected rows {shape} of {kind}, found "
                 f"{array.shape[1:]} of {array.dtype}. {_again(self)}"
             )
+
+
+@cache  # once a folder
+def _warn(folder: Path) -> None:
+    log.warning(
+        "%s is of an older version, whose index has no checksum of itself, so damage "
+        "to it may go unnoticed; build it again to renew it",
+        folder,
+    )
 
 
 def versions() -> dict[str, str]:

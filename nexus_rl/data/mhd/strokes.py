@@ -81,7 +81,7 @@ def _words(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[Exemplar | 
 
 def _count(lines: Iterator[tuple[int, str]], path: Path, what: str) -> int:
     number, line = next(lines, (0, ""))
-    found = re.fullmatch(rf"{what} (\d+)", line)
+    found = re.fullmatch(rf"{what} (\d{{1,9}})", line)
     if found is None:
         raise _unexpected(path, number, line, f"{what} <number>")
     return int(found[1])
@@ -89,7 +89,7 @@ def _count(lines: Iterator[tuple[int, str]], path: Path, what: str) -> int:
 
 def _stroke(lines: Iterator[tuple[int, str]], path: Path) -> Points:
     number, line = next(lines, (0, ""))
-    found = re.fullmatch(r"POINTS (\d+) #((?: -?\d+)*)", line)
+    found = re.fullmatch(r"POINTS (\d{1,9}) #((?: -?\d+)*)", line)
     values = found[2].split() if found else []
     if found is None or len(values) != 2 * int(found[1]):
         raise _unexpected(path, number, line, "POINTS <n> # and 2 n coordinates")
