@@ -23,7 +23,7 @@ from nexus_rl.errors import UserError
 from nexus_rl.models.core import MultimodalVAE
 from nexus_rl.models.losses import Loss
 from nexus_rl.processes import StopFlag, resolve_device
-from nexus_rl.run_folder import Record, RunFolder
+from nexus_rl.run_folder import COUNTERS, Record, RunFolder
 
 # What the derived random generators are for.
 ORDER, NOISE, VALIDATION = range(3)
@@ -45,8 +45,6 @@ class TrainResult:
 class Loop:
     """The state of a run: its epoch and step, and the sums so far in the epoch."""
 
-    COUNTERS = ("epoch", "step", "seen", "names", "best", "records")
-
     def __init__(
         self,
         model: MultimodalVAE,
@@ -62,8 +60,9 @@ class Loop:
         state = folder.load_state() if folder is not None and resume else None
         self.device = resolve_device(config.device)
         self.model = model.to(self.device)
-        if state is not None:  # first: cached posteriors depend on it
-            model.load_state_dict(state["model"])
+        if folder is not None and state is not None:
+            with folder.restoring():  # first: cached posteriors depend on it
+                model.load_state_dict(state["model"])
         self.data = columns
         self.posteriors = posteriors
         if config.stage == "top" and posteriors is None:
@@ -92,8 +91,9 @@ class Loop:
         self.epoch, self.best = 1, float("inf")
         self.records: list[Record] = []
         self.begin_epoch()
-        if state is not None:
-            self.restore(state)
+        if folder is not None and state is not None:
+            with folder.restoring():
+                self.restore(state)
 
     def begin_epoch(self) -> None:
         seed = self.config.seed
@@ -119,7 +119,7 @@ class Loop:
             "adam": self.adam.state_dict(),
             "noise": self.noise.get_state(),
             "sums": self.sums,
-            **{name: getattr(self, name) for name in self.COUNTERS},
+            **{name: getattr(self, name) for name in COUNTERS},
         }
         self.folder.save_state(state)
 
@@ -127,7 +127,7 @@ class Loop:
         self.adam.load_state_dict(state["adam"])
         self.epoch = state["epoch"]
         self.begin_epoch()
-        for name in self.COUNTERS:
+        for name in COUNTERS:
             setattr(self, name, state[name])
         self.sums = state["sums"].to(self.device)
         if self.step > 0:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 from nexus_rl.config import ModelConfig, TrainConfig
 from nexus_rl.errors import UserError
 from nexus_rl.figures import png
-from nexus_rl.files import read_json, write_atomic, write_json
+from nexus_rl.files import check_archive, read_json, write_atomic, write_json
 from nexus_rl.models.core import MultimodalVAE
 
 Record = dict[str, float]
@@ -51,6 +51,9 @@ OWN = (
     "probe.png",
     "run.json",
 )
+# What the state of a run consists of.
+STATE = ("model", "adam", "noise", "sums")
+COUNTERS = ("epoch", "step", "seen", "names", "best", "records")
 # What a run leaves that was killed while it wrote its first file.
 UNBORN = (".run.json.partial",)
 
@@ -164,7 +167,8 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         """What ``run.json`` says. Raises ``UserError`` if there is none."""
-        run: dict[str, Any] = read_json(self.path / "run.json", "training run")
+        path = self.path / "run.json"
+        run: dict[str, Any] = read_json(path, "training run", train=dict)
         return run
 
     def load_state(self) -> dict[str, Any] | None:
@@ -172,15 +176,29 @@ class RunFolder:
         if not self.state_path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(
-                self.state_path, map_location="cpu", weights_only=True
-            )
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+            check_archive(self.state_path)
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged bytes break both readers in many ways
             raise UserError(
                 f"{self.state_path} is damaged ({error}); the model beside it may "
                 "still be whole"
             ) from None
+        if not isinstance(state, dict) or not state.keys() >= {*STATE, *COUNTERS}:
+            raise UserError(f"{self.state_path} is not the state of a training run")
         return state
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Raises ``UserError`` where the saved state is not that of this run."""
+        try:
+            yield
+        except UserError:
+            raise
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.state_path} is the state of another run, or of an older "
+                f"version: {error}"
+            ) from None
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Writes the training state; from now on the run continues from here."""
@@ -195,9 +213,29 @@ class RunFolder:
         model.save_pretrained(self.path)
 
     def read_log(self) -> list[Record]:
-        """A record an epoch, as far as there are any."""
-        lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
-        return [json.loads(line) for line in lines]
+        """A record an epoch, as far as there are any.
+
+        Raises ``UserError`` if it is damaged: ``training.pt``, where it is whole, tells
+        what it should say, but for an epoch whose state was never written.
+        """
+        try:
+            lines = self.log_path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        state = None
+        with suppress(UserError):
+            state = self.load_state() if lines else None
+        done = state["records"] if state else []
+        try:
+            records = [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            records = []
+        if len(records) < len(lines) or records[: len(done)] != done:
+            raise UserError(
+                f"{self.log_path} is damaged; delete it, and resume the run, which "
+                "writes it again"
+            )
+        return records
 
     def write_log(self, records: list[Record]) -> None:
         """Writes the whole log."""

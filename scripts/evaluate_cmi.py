@@ -220,7 +220,7 @@ def evaluated(
 def read_run(folder: Path) -> dict[str, Any]:
     """The settings of the training run in ``folder``; nothing if it is none."""
     path = folder / "run.json"
-    return dict(read_json(path, "training run")) if path.exists() else {}
+    return read_json(path, "training run", train=dict) if path.exists() else {}
 
 
 def said_of_run(name: str, noted: dict[str, Any]) -> str:

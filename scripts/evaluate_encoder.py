@@ -109,7 +109,7 @@ def environment_of(args: Args) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """
     if args.env is not None:
         return args.env, args.env_kwargs, args.ignore
-    run = read_json(args.model[0] / "run.json", "training run")
+    run = read_json(args.model[0] / "run.json", "training run", train=dict)
     if run.get("env") is None:
         raise UserError(
             f"{args.model[0]} was not trained on an environment; name one: --env"
@@ -137,7 +137,8 @@ def load(
     from nexus_rl.spaces import check_fit
 
     path = folder / "run.json"
-    if path.exists() and read_json(path, "training run")["train"]["stage"] == "bottom":
+    run = read_json(path, "training run", train=dict) if path.exists() else {}
+    if run and run["train"].get("stage") == "bottom":
         raise UserError(
             f"{folder} holds bottoms only, and no top level that was trained; name the "
             "folder of the whole run"

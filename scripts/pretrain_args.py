@@ -208,15 +208,23 @@ def saved_args(folder: Path) -> Args:
     alone = {name for preset in PRESETS.values() for name in preset.alone}
     own = folder / "run.json"
     others = [part_of(folder, name) / "run.json" for name in (BOTTOMS, *sorted(alone))]
-    run = read_json(
-        next((path for path in [own, *others] if path.exists()), own), "training run"
-    )
+    path = next((path for path in [own, *others] if path.exists()), own)
+    run = read_json(path, "training run", train=dict)
     if "settings" not in run:
         raise UserError(f"the run in {folder} was not started by this script")
-    stage, asked = run["train"]["stage"], run["settings"]["stage"]
+    try:
+        stage, asked = run["train"]["stage"], run["settings"]["stage"]
+        args = args_of(folder, run, "train" if stage == asked else "settings")
+    except (AttributeError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged or was changed: {error}") from None
     if own.exists() and stage == "bottom" != asked:
         whole = folder.with_name(folder.name.rpartition("_")[0])
         raise UserError(f"{folder} holds bottoms of a run: go on with --resume {whole}")
+    return args
+
+
+def args_of(folder: Path, run: dict[str, Any], train: str) -> Args:
+    """The arguments that ``run`` tells of, of training those called ``train``."""
     return Args(
         env=run["env"],
         env_kwargs=run.get("env_kwargs", {}),
@@ -230,6 +238,6 @@ def saved_args(folder: Path) -> Args:
         threads=threads_for(run["env"]),
         model=ModelConfig(**run["model"]),
         alone_epochs=run.get("alone_epochs", 0),
-        train=TrainConfig(**run["train" if stage == asked else "settings"]),
+        train=TrainConfig(**run[train]),
         top=TopConfig(**run["top"]),
     )

@@ -7,7 +7,6 @@ is run like any other, and has the dataset "tiny" beside the library's own.
 from __future__ import annotations
 
 import importlib.util
-import json
 import multiprocessing as mp
 import os
 import runpy
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from nexus_rl import Modality
 from nexus_rl.data import DATASETS, Dataset
+from nexus_rl.files import read_json
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 MODALITIES = (Modality("image", (1, 8, 8)), Modality("label", (3,), "categorical"))
@@ -195,7 +195,7 @@ def same_runs(one: Path, other: Path) -> bool:
 
 
 def read(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return read_json(path, "JSON")
 
 
 def state(folder: Path) -> dict[str, Any]:

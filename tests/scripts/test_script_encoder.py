@@ -19,6 +19,7 @@ from script_runs import PENDULUM, error_line, evaluate_encoder, load_script
 
 from nexus_rl import cli, load_model, make_model
 from nexus_rl.data.rollouts import gather
+from nexus_rl.files import read_json
 from nexus_rl.modality import PAPER
 from nexus_rl.probes import probe, samples
 from nexus_rl.spaces import modalities_from_env
@@ -208,7 +209,7 @@ def published(tmp_path: Path, staged: Path) -> Path:
     shutil.copytree(staged / "run", tmp_path / "run")
     for name in ("run.json", "config.json"):
         path = tmp_path / "run" / name
-        told = json.loads(path.read_text())
+        told = read_json(path, "JSON")
         for modality in told.get("modalities", ()):
             modality["format"] = ""
         told["env_kwargs"] = {"published": True}
@@ -284,7 +285,7 @@ def test_the_arguments_are_those_of_the_run_if_no_others_are_given(
 
 
 def test_a_run_from_before_arguments(tmp_path: Path, published: Path) -> None:
-    run = json.loads((published / "run.json").read_text())
+    run = read_json(published / "run.json", "run")
     del run["env_kwargs"]
     (published / "run.json").write_text(json.dumps(run))
     done = evaluate_encoder(tmp_path, *OPTIONS, "--model", published)
