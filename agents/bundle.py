@@ -29,10 +29,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import describe_policy, rebuild_policy
 from agents.config import AgentConfig
-from agents.folder import POLICIES, check_file, fingerprint
+from agents.folder import POLICIES, check_file
 from agents.perception import Task, make_vec_env
 from nexus_rl.errors import UserError
-from nexus_rl.files import read_json, write_json
+from nexus_rl.files import ChangedError, fingerprint, read_json, write_json
 from nexus_rl.formats import sensor_formats
 from nexus_rl.models.files import load_model
 from nexus_rl.processes import resolve_device
@@ -164,14 +164,16 @@ def load_agent(
     _compare_versions(folder, manifest.get("versions", {}))
     task = _task_in(folder, manifest)
     task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
-    encoder = load_encoder(task, device)
+    encoder = load_encoder(task, device, guarded=True)
     venv = make_vec_env(task, 1, 0, model=encoder)
     try:
         _check_interface(folder, manifest["interface"], describe_interface(venv))
         policy = rebuild_policy(
             manifest["policy"], venv.observation_space, venv.action_space
         )
-    except TypeError as error:
+    except UserError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         path = folder / "agent.json"
         raise UserError(f"{path} was changed, in its policy: {error}") from error
     finally:
@@ -184,7 +186,16 @@ def load_agent(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What ``agent.json`` says. Raises ``UserError`` if there is none to be read."""
     path = folder / "agent.json"
-    manifest = read_json(path, "agent")
+    try:
+        manifest = read_json(path, "agent")
+    except ChangedError as error:
+        _check_parts(path, error.content)  # it may name what was changed
+        raise
+    _check_parts(path, manifest)
+    return dict(manifest)
+
+
+def _check_parts(path: Path, manifest: Any) -> None:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise UserError(
@@ -197,11 +208,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise UserError(f"{path} is incomplete: no {name}")
         if absent := ", ".join(part for part in parts if part not in told):
             raise UserError(f"{path} is incomplete: no {absent} in its {name}")
-    return dict(manifest)
 
 
-def load_encoder(task: Task, device: str = "cpu") -> MultimodalVAE | None:
+def load_encoder(
+    task: Task, device: str = "cpu", guarded: bool = False
+) -> MultimodalVAE | None:
     """The model whose latents the task shows, frozen, on ``device``; None if none.
+
+    It is ``guarded`` where ``agent.json`` has the checksums of its files.
 
     Raises ``UserError`` if there is none, or one whose top level was never trained, for
     networks of the user's own, which no folder of an agent can hold, and for a device
@@ -211,7 +225,8 @@ def load_encoder(task: Task, device: str = "cpu") -> MultimodalVAE | None:
         return None
     folder = Path(task.perception.encoder)
     run = folder / "run.json"
-    if run.exists() and read_json(run, "training run")["train"]["stage"] == "bottom":
+    trained = read_json(run, "training run", train=dict) if run.exists() else {}
+    if trained and trained["train"].get("stage") == "bottom":
         raise UserError(
             f"{folder} holds bottoms only, and no top level that was trained; name the "
             "folder of the whole run"
@@ -223,7 +238,8 @@ def load_encoder(task: Task, device: str = "cpu") -> MultimodalVAE | None:
             "cannot hold: let Stable-Baselines3 itself learn on make_vec_env(task, "
             "n_envs, seed, model=load_model(folder, networks={...}))"
         )
-    return load_model(folder, device=device).requires_grad_(False)
+    model = load_model(folder, device=device, guarded=guarded)
+    return model.requires_grad_(False)
 
 
 def describe_interface(venv: VecEnv) -> dict[str, Any]:
@@ -269,7 +285,7 @@ def _describe_bound(bound: NDArray[Any]) -> str:
 def _task_in(folder: Path, manifest: Mapping[str, Any]) -> Task:
     try:
         task = Task.from_json(manifest["task"])
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}/agent.json is incomplete or was changed, in its task: {error}"
         ) from error

@@ -18,7 +18,8 @@ from agents.bundle import Agent, load_encoder
 from agents.conditions import EVERYTHING, Condition
 from agents.evaluation import check_numbers, evaluate_subsets, task_conditions
 from agents.perception import Task, make_vec_env
-from nexus_rl.files import write_atomic
+from nexus_rl.errors import UserError
+from nexus_rl.files import sealed, unsealed, write_atomic
 from nexus_rl.processes import StopFlag
 from nexus_rl.wrappers.checks import check_count
 
@@ -231,18 +232,39 @@ class Stop(BaseCallback):
 
 
 def append(path: Path, records: list[dict[str, Any]]) -> None:
-    """Adds lines of JSON to the file."""
+    """Adds lines of JSON to the file, each with its checksum."""
     with path.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+        file.write(_lines(records))
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records in a file of lines of JSON, none where it is not there."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+def read_lines(path: Path, resuming: bool = False) -> list[dict[str, Any]]:
+    """The records in a file of lines of JSON, none where it is not there.
+
+    Raises ``UserError`` for a damaged line. The end of the file may be one that a
+    killed process began to write: that is dropped when ``resuming``.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    records = []
+    for number, line in enumerate(lines, 1):
+        where = f"line {number} of {path}"
+        try:
+            record, _ = unsealed(json.loads(line), where)
+            records.append({**record})
+        except (ValueError, TypeError, RecursionError) as error:
+            if resuming and not line.endswith(b"\n"):
+                break
+            raise UserError(f"{where} is damaged: {error}") from None
+    return records
 
 
 def cut(path: Path, steps: int) -> None:
     """Drops records of later than ``steps``: of a run that was killed after."""
-    kept = [record for record in read_lines(path) if record["steps"] <= steps]
-    write_atomic(path, "".join(json.dumps(r) + "\n" for r in kept).encode())
+    records = read_lines(path, resuming=True)
+    write_atomic(path, _lines([r for r in records if r["steps"] <= steps]).encode())
+
+
+def _lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(sealed(record)) + "\n" for record in records)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from agents.config import AgentConfig
 from nexus_rl.errors import UserError
-from nexus_rl.files import read_json
+from nexus_rl.files import fingerprint, inside, read_json
 
 POLICIES = "policy*.safetensors"
 # What belongs to an agent, in the order in which it may be deleted.
@@ -25,7 +24,7 @@ def read_config(folder: Path) -> AgentConfig:
     saved = read_json(path, "training of an agent")
     try:
         return AgentConfig.from_json(saved)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is incomplete or was changed: {error}") from error
 
 
@@ -69,16 +68,9 @@ def settle(training: Path, steps: int) -> None:
                 path.unlink()
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = sha256(file.read()).hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
-
-
 def check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
     """Raises ``UserError`` unless file ``name`` has the ``expected`` fingerprint."""
-    path = folder / name
+    path = inside(folder, name)
     if not path.is_file():
         raise UserError(f"the agent in {folder} is incomplete: no {name}")
     if fingerprint(path) != expected:

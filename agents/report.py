@@ -58,6 +58,8 @@ def read(folder: Path) -> Evaluation:
         return Evaluation.from_json(path.read_text())
     except OSError:
         raise UserError(f"no evaluation of agents at {path}") from None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def page(evaluation: Evaluation) -> str:

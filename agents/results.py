@@ -14,8 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.files import SEAL, sealed, unsealed
 
 Row = dict[str, Any]
+
+# What content of the wrong kind raises.
+UNREADABLE = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 FIELDS = ("agent", "condition", "group", "seed", "episode", "return", "length")
 
@@ -100,6 +104,7 @@ class Evaluation:
         """What ``from_json`` reads; a line a row."""
         names = [each.name for each in fields(self) if each.name != "rows"]
         told = {name: getattr(self, name) for name in names}
+        told[SEAL] = sealed({**told, "rows": self.rows})[SEAL]
         lines = ",\n".join("  " + json.dumps(row) for row in self.rows)
         head = json.dumps(told, indent=1)[:-2]
         return f'{head},\n "rows": [\n{lines}\n ]\n}}\n'
@@ -108,13 +113,13 @@ class Evaluation:
     def from_json(cls, text: str) -> Evaluation:
         """The evaluation that ``to_json`` wrote. Raises ``UserError`` for others."""
         try:
-            found = json.loads(text)
+            found, _ = unsealed(json.loads(text), "it")
             methods = {name: tuple(each) for name, each in found["methods"].items()}
             rows, seeds = tuple(found["rows"]), tuple(found["seeds"])
             if not all({*FIELDS, "available"} == row.keys() for row in rows):
                 raise KeyError("rows of other fields")
             return cls(**{**found, "methods": methods, "rows": rows, "seeds": seeds})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except UNREADABLE as error:
             raise UserError(f"this is no evaluation of agents: {error}") from None
 
     def to_csv(self) -> str:

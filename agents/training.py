@@ -14,12 +14,19 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents import callbacks
 from agents.algorithms import ALGORITHMS, build
-from agents.bundle import ENCODER, load_encoder, read_manifest, save_agent
+from agents.bundle import (
+    ENCODER,
+    ENCODER_FILES,
+    load_encoder,
+    read_manifest,
+    save_agent,
+)
 from agents.conditions import EVERYTHING, training_condition
 from agents.config import AgentConfig
 from agents.folder import (
     MODEL,
     REPLAY,
+    check_file,
     check_free,
     clear,
     read_config,
@@ -116,7 +123,11 @@ def resume_agent(
     if task.perception.kind == "latent":
         inside = str(folder / ENCODER)
         task = replace(task, perception=replace(task.perception, encoder=inside))
-    encoder = load_encoder(task, device)
+    begun = (folder / "agent.json").exists()
+    files = read_manifest(folder)["files"] if begun else {}
+    for name in {*files} & {*ENCODER_FILES}:
+        check_file(folder, name, files[name])
+    encoder = load_encoder(task, device, guarded=begun)
     venv = _training_env(config, task, encoder)
     try:
         algorithm, seconds = load_state(folder, config, venv, device)

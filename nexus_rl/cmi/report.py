@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nexus_rl.errors import UserError, choose
+from nexus_rl.files import sealed, unsealed
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,15 @@ class Report:
 
     def to_json(self) -> str:
         """Strict JSON; numbers that are not finite, such as lost losses, are null."""
-        return json.dumps(_strict(asdict(self)), indent=2, allow_nan=False) + "\n"
+        content = sealed(_strict(asdict(self)))
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Report:
         """The report that ``to_json`` wrote. Raises ``UserError`` for other texts."""
         try:
-            found = json.loads(text, parse_constant=_not_strict)
+            content = json.loads(text, parse_constant=_not_strict)
+            found, _ = unsealed(content, "it")
             return cls(
                 found["settings"],
                 found["judges"],
@@ -146,7 +149,7 @@ class Report:
                 tuple(Point(**_with_tuples(row)) for row in found["frontier"]),
                 found["runs"],
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise UserError(
                 f"this is not the JSON of a report of evaluate_cmi: {error}"
             ) from None

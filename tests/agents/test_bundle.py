@@ -19,6 +19,7 @@ from agent_world import LENGTH, save_encoder, short_config
 from agents import Agent, AgentConfig, Perception, Task, load_agent, train_agent
 from agents.conditions import Condition
 from nexus_rl import UserError
+from nexus_rl.files import read_json, write_json
 from nexus_rl.wrappers import Bernoulli
 
 KINDS = {
@@ -176,9 +177,9 @@ def test_a_changed_file_is_refused(folder: Path, copied: Path) -> None:
 
 
 def change(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    manifest = json.loads((folder / "agent.json").read_text())
+    manifest = read_json(folder / "agent.json", "agent")
     change(manifest)
-    (folder / "agent.json").write_text(json.dumps(manifest))
+    write_json(folder / "agent.json", manifest)
 
 
 def test_a_file_that_is_not_listed_is_not_read_unchecked(copied: Path) -> None:

@@ -28,6 +28,7 @@ from agents import (
 )
 from nexus_rl import UserError, load_model, make_model
 from nexus_rl.environments import make_env
+from nexus_rl.files import read_json
 from nexus_rl.modality import PAPER
 from nexus_rl.presets import PRESETS, default_preset
 from nexus_rl.spaces import modalities_from_env
@@ -208,7 +209,7 @@ def test_agents_that_were_saved_before_still_load(
     """Those whose settings have no word of appended, absent or reliable sensors."""
     shutil.copytree(trained, tmp_path / "old")
     path = tmp_path / "old" / "agent.json"
-    manifest = json.loads(path.read_text())
+    manifest = read_json(path, "agent")
     old = manifest["task"]
     assert old.pop("reliable") == ["position"]
     assert old.pop("ignore") == []
