@@ -228,15 +228,10 @@ def test_more_rows_than_there_can_be_are_refused(
 
 
 def test_columns_of_other_folders_are_not_read(small: Path, tmp_path: Path) -> None:
-    outside = (small / "reward.bin").rename(tmp_path / "outside.bin")
-    (small / "reward.bin").symlink_to(outside)
-    for call in (load_rollouts, lambda out: collect(Toy(), 9, seed=1, out=out)):
-        with pytest.raises(UserError, match=r"'reward\.bin' leads out of"):
-            call(small)
     index = read_json(small / "index.json", "index")
     for name in ("../outside", str(tmp_path / "outside"), "../../etc/passwd", "a\0b"):
         columns = {**index["columns"], name: index["columns"]["reward"]}
         del columns["reward"]
         write_json(small / "index.json", {**index, "columns": columns})
-        with pytest.raises(UserError, match=r"leads out of|can have no file"):
+        with pytest.raises(UserError, match="leads out of"):
             load_rollouts(small)
