@@ -52,9 +52,9 @@ class Column:
             same or np.can_cast(array.dtype, self.dtype, "same_kind")
         ):
             raise UserError(
-                f"column {name!r}: expected shape {self.shape} of {self.dtype} from "
-                f"the spaces of the environment, got {array.shape[len(lead) :]} of "
-                f"{array.dtype}"
+                f"column {name!r}: expected shape {(*lead, *self.shape)} of "
+                f"{self.dtype} from the spaces of the environment, got {array.shape} "
+                f"of {array.dtype}"
             )
         return array if same else array.astype(self.dtype)
 

@@ -84,14 +84,86 @@ def test_what_cannot_be_exported_or_imported_says_why(
     rollouts = collect(PENDULUM, 20)
     with pytest.raises(UserError, match=r"are of .*Pendulum.* not of .*HyperHot"):
         export_minari(rollouts, NAME, HYPERHOT)
-    with pytest.raises(UserError, match="Malformed"):
-        export_minari(rollouts, "not an id", PENDULUM)
-    with pytest.raises(UserError, match="not found locally"):
-        import_minari(NAME, tmp_path / "data")
+    for name in ("not an id", "no an id-v0", "pendulum/no-version"):
+        with pytest.raises(UserError, match=name):
+            export_minari(rollouts, name, PENDULUM)
+    for name in (NAME, "pendulum/no-version", "not an id"):
+        with pytest.raises(UserError, match=f"'{name}'"):
+            import_minari(name, tmp_path / "data")
     export_minari(rollouts, NAME, PENDULUM)
     with pytest.raises(UserError, match="already exists"):
         export_minari(rollouts, NAME, PENDULUM)
     assert not (tmp_path / "data").exists()
+
+
+def first_episode(minari: Any, name: str = NAME) -> Any:
+    """The first episode of a data set, open for changes: an HDF5 group."""
+    import h5py
+
+    path = minari.load_dataset(name).spec.data_path
+    return h5py.File(Path(path) / "main_data.hdf5", "a")["episode_0"]
+
+
+def shortened(group: Any, entry: str) -> None:
+    """Without the last row."""
+    group[entry].resize(len(group[entry]) - 1, axis=0)
+
+
+def replaced(group: Any, entry: str, value: Any) -> None:
+    del group[entry]
+    group[entry] = value
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda g: shortened(g, "observations/sound"), r"'sound'\] has 20 rows.* 21"),
+        (lambda g: shortened(g, "actions"), "actions has 19 rows, expected 20"),
+        (lambda g: shortened(g, "terminations"), "terminations has 19 rows"),
+        (lambda g: shortened(g, "infos/state"), r"infos\['state'\] has 20 rows"),
+        (lambda g: g["observations"].pop("sound"), r"'sound'\] is missing"),
+        (lambda g: g.pop("rewards"), "cannot be read"),
+        (
+            lambda g: g["observations"].create_dataset("smell", data=np.zeros(21)),
+            "cannot be read .*smell",
+        ),
+        (
+            lambda g: replaced(g, "observations/image", np.zeros((21, 2, 60, 60))),
+            r"'image'\] .*of uint8 .* of float64",
+        ),
+        (
+            lambda g: replaced(g, "observations/sound", np.zeros((21, 3), np.float32)),
+            r"'sound'\] .*\(21, 12\).*got \(21, 3\)",
+        ),
+    ],
+)
+def test_an_episode_that_does_not_fit_is_named_and_nothing_is_written(
+    tmp_path: Path, minari: Any, change: Any, said: str
+) -> None:
+    export_minari(collect(PENDULUM, 21, seed=1), NAME, PENDULUM)
+    group = first_episode(minari)
+    change(group)
+    group.file.close()
+    with pytest.raises(UserError, match=rf"'{NAME}', episode 0.*{said}"):
+        import_minari(NAME, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_episode_without_steps_is_its_first_observation(
+    tmp_path: Path, minari: Any
+) -> None:
+    export_minari(collect(PENDULUM, 21, seed=1), NAME, PENDULUM)
+    group = first_episode(minari)
+    for entry in ("actions", "rewards", "terminations", "truncations"):
+        group[entry].resize(0, axis=0)
+    for entry in ("observations/image", "observations/sound", "infos/state"):
+        group[entry].resize(1, axis=0)
+    sound = group["observations/sound"][0]
+    group.file.close()
+    rollouts = import_minari(NAME, tmp_path / "data")
+    assert len(rollouts) == 1
+    np.testing.assert_array_equal(rollouts.columns["observation.sound"], [sound])
+    np.testing.assert_array_equal(rollouts.columns["action"], [[0.0]])
 
 
 def test_without_minari_the_error_names_the_extra(
