@@ -1,5 +1,6 @@
 """Spoken digits: reading, one second of them, and back to sound."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,79 @@ def test_wav_files_come_back_as_written(tmp_path: Path):
     read, rate = read_wav(tmp_path / "a.wav")
     assert rate == 16_000
     torch.testing.assert_close(read, samples, atol=1e-4, rtol=0)
+
+
+SAMPLES = np.array([0, 1, -2, 32767, -32768], "<i2")
+STREAM = 2**32 - 1
+PCM = struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16)
+GUID = bytes.fromhex("000000001000800000aa00389b71")
+
+
+def extensible(kind: int = 1) -> bytes:
+    """A format chunk of WAVE_FORMAT_EXTENSIBLE, of a sub-format."""
+    head = struct.pack("<HHIIHH", 0xFFFE, 1, 8000, 16_000, 2, 16)
+    return head + struct.pack("<HHIH", 22, 16, 4, kind) + GUID
+
+
+def chunk(name: bytes, content: bytes, size: int | None = None) -> bytes:
+    size = len(content) if size is None else size
+    return name + struct.pack("<I", size) + content + b"\0" * (len(content) % 2)
+
+
+def riff(*chunks: bytes, size: int | None = None) -> bytes:
+    body = b"WAVE" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body) if size is None else size) + body
+
+
+FORMAT, DATA = chunk(b"fmt ", PCM), chunk(b"data", SAMPLES.tobytes())
+OPEN = chunk(b"data", SAMPLES.tobytes(), STREAM)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        riff(FORMAT, DATA),
+        riff(chunk(b"fmt ", extensible()), DATA),
+        riff(FORMAT, chunk(b"LIST", b"INFOodd"), DATA, chunk(b"LIST", b"INFO")),
+        riff(chunk(b"JUNK", b"x"), chunk(b"fmt ", PCM + b"\0\0"), DATA),
+        riff(FORMAT, OPEN, size=STREAM),
+        riff(FORMAT, OPEN),
+        riff(FORMAT, chunk(b"data", SAMPLES.tobytes(), 0), size=36),
+        riff(FORMAT, chunk(b"data", SAMPLES.tobytes(), 0), size=0),
+    ],
+    ids=["plain", "extensible", "LIST", "JUNK", "stream", "open", "zero", "zeros"],
+)
+def test_every_legal_header_is_read(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    samples, rate = read_wav(path)
+    assert rate == 8000
+    assert torch.equal(samples, torch.from_numpy(SAMPLES.astype(np.float32) / 32768))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        riff(chunk(b"fmt ", extensible(3)), DATA),
+        riff(chunk(b"fmt ", extensible()[:26]), DATA),
+        riff(chunk(b"fmt ", PCM[:9])),
+        riff(FORMAT, chunk(b"data", b""), chunk(b"LIST", b"INFO")),  # not the sound
+        riff(FORMAT, DATA)[:-3],
+        riff(FORMAT, chunk(b"data", SAMPLES.tobytes()[:-1])),
+        riff(FORMAT, chunk(b"data", SAMPLES.tobytes()[:-1], STREAM))[:-1],
+        riff(DATA, FORMAT),
+        riff(FORMAT),
+        b"RIFX" + riff(FORMAT, DATA)[4:],
+        b"RIFF",
+    ],
+)
+def test_other_headers_are_one_error_that_names_the_file(
+    tmp_path: Path, content: bytes
+):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.wav"):
+        read_wav(path)
 
 
 def test_the_archive_and_the_repository_hold_the_same(tmp_path: Path):
