@@ -12,6 +12,8 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import Tensor, nn
 
+from nexus_rl.models.named import NamedModules
+
 LEAST_SIDE = 8  # pixels that the convolutions need
 
 Readings = dict[str, Tensor]
@@ -47,7 +49,7 @@ class SensorFeatures(BaseFeaturesExtractor):
                 part = nn.Sequential(_Scaled(space), nn.Flatten())
                 size += spaces.flatdim(space)
             parts[name] = part
-        self.parts = nn.ModuleDict(parts)
+        self.parts = NamedModules(parts)
         self._features_dim = size
 
     def forward(self, readings: Readings) -> Tensor:

@@ -22,6 +22,7 @@ from nexus_rl.models.fusion import Fusion
 from nexus_rl.models.inference import Batch, Inference
 from nexus_rl.models.levels import LEVELS, Bottom
 from nexus_rl.models.losses import Loss
+from nexus_rl.models.named import NamedModules
 from nexus_rl.models.objective import Objective
 from nexus_rl.networks import Builder, builder_for, mlp
 
@@ -64,7 +65,7 @@ class MultimodalVAE(Inference):
             self._build(networks or {})
 
     def _build(self, networks: Mapping[str, Builder]) -> None:
-        self.bottoms = nn.ModuleDict()
+        self.bottoms = NamedModules()
         for modality in self.modalities:
             builder = networks.get(modality.name) or builder_for(modality)
             bottom = self.make_bottom(modality, builder)
@@ -73,7 +74,7 @@ class MultimodalVAE(Inference):
             self.bottoms[modality.name] = bottom
         dims = {name: bottom.code_dim for name, bottom in self.bottom_items()}
         self.fusion = self.make_fusion(dims)
-        self.top_decoders = nn.ModuleDict(
+        self.top_decoders = NamedModules(
             {
                 name: self.make_top_decoder(dim)
                 for name, dim in dims.items()

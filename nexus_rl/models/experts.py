@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nexus_rl.draws import Draws
 from nexus_rl.models.fusion import Codes, ConcatFusion, Fusion
 from nexus_rl.models.gaussian import EPSILON, Gaussian, GaussianHeads, product
+from nexus_rl.models.named import NamedModules
 from nexus_rl.networks import mlp
 
 Posteriors = dict[str, Gaussian]
@@ -28,7 +29,7 @@ class Experts(Fusion[Gaussian]):
     ) -> None:
         super().__init__()
         self.names = tuple(code_dims)
-        self.experts = nn.ModuleDict(
+        self.experts = NamedModules(
             {
                 name: nn.Sequential(
                     mlp([dim] + [width] * depth), GaussianHeads(width, latent_dim)

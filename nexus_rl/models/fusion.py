@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from nexus_rl.draws import Draws
 from nexus_rl.errors import UserError
 from nexus_rl.models.gaussian import Gaussian, GaussianHeads
+from nexus_rl.models.named import NamedModules
 from nexus_rl.networks import mlp
 
 Codes = dict[str, Tensor]
@@ -68,7 +69,7 @@ class MessageFusion(Fusion[Tensor]):
     ) -> None:
         super().__init__()
         self.names = tuple(code_dims)
-        self.maps = nn.ModuleDict(
+        self.maps = NamedModules(
             {name: nn.Linear(dim, width) for name, dim in code_dims.items()}
         )
         self.encoder = mlp([aggregate_dim or width, width, width])
