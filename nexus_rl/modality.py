@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Literal, TypeVar
+from numbers import Integral, Real
+from typing import Any, Literal, NoReturn, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,10 +23,22 @@ Likelihood = Literal["squared_error", "optimal_sigma", "bernoulli", "categorical
 # Bottom latent sizes of the paper (section 6.2, 6.4), used where none is given.
 LATENT_DIMS = {"image": 64, "frames": 16, "vector": 16, "spectrogram": 128, "label": 5}
 
+# The kinds of three axes.
+AXES = {
+    "image": "(C, H, W)",
+    "frames": "(K, H, W)",
+    "spectrogram": "(1, frames, bands)",
+}
+
+NAME = re.compile(r"\w([\w .-]*\w)?")
+
 
 @dataclass(frozen=True)
 class Modality:
     """One sensor: ``shape`` without the batch axis, likelihood, sizes and weights.
+
+    ``name`` may hold letters, digits and ``_``, and between them ``-``, ``.`` and
+    spaces.
 
     Data live in ``[low, high]``. Tensors of ``uint8`` are compact storage of that
     range (0 is ``low``, 255 is ``high``); any other dtype holds the values
@@ -40,8 +57,9 @@ class Modality:
     labels, instead reads it through the bottom's decoder, and is not in the paper.
 
     ``weight``, ``beta`` and ``top_weight`` are lambda^m, beta^m and gamma^m of the
-    paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values that do not
-    fit together.
+    paper's Eq. 21 and Tables B.8 and B.9. Raises ``UserError`` on values of the wrong
+    type, and on those that do not fit together; warns of a shape that looks like
+    (H, W, C).
     """
 
     name: str
@@ -59,12 +77,50 @@ class Modality:
     format: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        self._check_types()
         object.__setattr__(self, "kind", self.kind or self._kind_of_shape())
         object.__setattr__(
             self, "latent_dim", self.latent_dim or LATENT_DIMS.get(self.kind, 0)
         )
         self._validate()
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise UserError(f"modality {self.name!r}: {problem}")
+
+    def _check_types(self) -> None:
+        """Makes every field plain Python. Raises ``UserError`` for other types."""
+        check_name(self.name)
+        for field in ("kind", "likelihood", "top_likelihood", "format"):
+            value: Any = getattr(self, field)
+            if not isinstance(value, str):
+                self._refuse(f"{field} must be a text, got {value!r}")
+        for field in ("latent_dim", "width"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                self._refuse(f"{field} must be a whole number, got {value!r}")
+            object.__setattr__(self, field, int(value))
+        for field in ("weight", "beta", "top_weight", "low", "high"):
+            value = getattr(self, field)
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and abs(value) < math.inf):
+                self._refuse(f"{field} must be a finite number, got {value!r}")
+            plain = int(value) if isinstance(value, Integral) else float(value)
+            object.__setattr__(self, field, plain)
+        object.__setattr__(self, "shape", self._sizes())
+
+    def _sizes(self) -> tuple[int, ...]:
+        shape: Any = self.shape
+        try:
+            sizes = np.asarray(shape)
+        except (TypeError, ValueError, RuntimeError):  # such as lists in it
+            sizes = np.asarray(None)
+        if sizes.ndim == 1 and (sizes.dtype.kind in "iu" or sizes.size == 0):
+            return tuple(sizes.astype(int).tolist())
+        hint = f"; of one axis it is ({shape},)" if isinstance(shape, Integral) else ""
+        return self._refuse(
+            "shape must be whole numbers, one an axis, such as (3, 64, 64), got "
+            f"{shape!r}{hint}"
+        )
 
     def _kind_of_shape(self) -> str:
         if self.likelihood == "categorical":
@@ -78,17 +134,16 @@ class Modality:
         return kinds[len(self.shape)]
 
     def _validate(self) -> None:
-        def refuse(problem: str) -> None:
-            raise UserError(f"modality {self.name!r}: {problem}")
-
-        if not self.name.isidentifier():
-            refuse("its name must be a Python identifier")
+        refuse = self._refuse
         if not self.shape or min(self.shape) < 1:
             refuse(f"every axis of shape {self.shape} must be at least 1")
         if self.width < 0:
             refuse(f"width must not be negative, got {self.width}")
         if self.latent_dim < 1:
-            refuse(f"latent_dim must be at least 1, got {self.latent_dim}")
+            known = ", ".join(LATENT_DIMS)
+            own = self.kind not in LATENT_DIMS
+            hint = f"; kind {self.kind!r} is none of {known}" if own else ""
+            refuse(f"latent_dim must be at least 1, got {self.latent_dim}{hint}")
         likelihoods = Likelihood.__args__  # type: ignore[attr-defined]
         if self.likelihood not in likelihoods:
             refuse(f"likelihood {self.likelihood!r} is none of {likelihoods}")
@@ -100,9 +155,17 @@ class Modality:
         if (self.likelihood == "categorical") != (self.kind == "label"):
             refuse("kind 'label' and likelihood 'categorical' belong together")
         if self.kind in ("label", "vector") and len(self.shape) != 1:
-            refuse(f"a {self.kind} has shape (size,), got {self.shape}")
-        if self.kind in ("image", "frames", "spectrogram") and len(self.shape) != 3:
-            refuse(f"a {self.kind} has three axes, got shape {self.shape}")
+            refuse(f"a {self.kind} has shape (size,), got {self.shape}; flatten it")
+        if self.kind in AXES and len(self.shape) != 3:
+            axes = AXES[self.kind]
+            refuse(f"a {self.kind} has three axes, got shape {self.shape}, not {axes}")
+        if self.kind in AXES and channels_last(self.shape):
+            warnings.warn(
+                f"modality {self.name!r}: shape {self.shape} is read as "
+                f"{AXES[self.kind]}; if its last axis are channels, move them to the "
+                "front with numpy.moveaxis",
+                stacklevel=4,  # whoever makes the modality
+            )
         if not self.low < self.high:
             refuse(f"low ({self.low}) must be below high ({self.high})")
         if min(self.weight, self.beta, self.top_weight) < 0:
@@ -187,6 +250,35 @@ def changed(
     Raises ``UserError`` on values that do not fit together.
     """
     return tuple(m.replace(**changes.get(m.name, {})) for m in modalities)
+
+
+def channels_last(shape: Sequence[int]) -> bool:
+    """Whether three axes look like (H, W, C): a short one after two long ones."""
+    return shape[0] > 4 and shape[2] < min(shape[0], shape[1])
+
+
+def check_name(name: Any) -> None:
+    """Raises ``UserError`` unless a modality, and so a sensor, can have this name."""
+    text = isinstance(name, str)
+    if not text or not (NAME.fullmatch(name) or name.isidentifier()):
+        rule = "be of letters, digits and _, with - . and spaces only between them"
+        raise UserError(
+            f"modality {name!r}: its name must {rule if text else 'be a text'}; "
+            f"{how_to_rename(name)}"
+        )
+
+
+def how_to_rename(name: Any) -> str:
+    """Code that gives the key ``name`` of Dict observations another name."""
+    plain = "_".join(re.findall(r"\w+", str(name)))
+    renamed = isinstance(name, str) and plain not in ("", name)
+    new = plain if renamed else f"sensor_{plain}".rstrip("_")
+    return f"""rename it, in an environment with
+    from gymnasium import spaces, wrappers
+    names = {{{name!r}: {new!r}}}
+    named = lambda items: [(names.get(k, k), v) for k, v in items.items()]
+    space = spaces.Dict(named(env.observation_space))
+    env = wrappers.TransformObservation(env, lambda o: dict(named(o)), space)"""
 
 
 T = TypeVar("T")

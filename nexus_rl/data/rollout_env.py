@@ -17,6 +17,7 @@ from nexus_rl.data.rollout_index import Column
 from nexus_rl.entries import ARRAYS, Entries, check_arrays, kept_entries
 from nexus_rl.errors import UserError
 from nexus_rl.mask import MASK
+from nexus_rl.modality import check_name
 
 SENSOR = "observation."  # how the columns of sensors begin
 
@@ -129,11 +130,12 @@ def check_spaces(
             "'action' must be a Box, Discrete, MultiBinary or MultiDiscrete space, got "
             f"{actions}; flatten it with a wrapper"
         )
-    names = {name.casefold() for name in sensors if name.isidentifier()}
-    if len(names) < len(sensors):
+    for name in sensors:
+        check_name(name)
+    if len({name.casefold() for name in sensors}) < len(sensors):
         raise UserError(
-            "sensors need distinct names that are Python identifiers, whatever their "
-            f"case, got {list(sensors)}; rename them with a wrapper"
+            "sensors need distinct names, whatever their case, got "
+            f"{list(sensors)}; rename them with a wrapper"
         )
     return sensors
 

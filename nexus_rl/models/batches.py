@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nexus_rl.errors import UserError, choose
-from nexus_rl.modality import Modality, check_names
+from nexus_rl.modality import Modality, check_names, how_to_rename
 from nexus_rl.models.levels import Bottom
 
 
@@ -26,7 +26,8 @@ def distinct(modalities: Sequence[Modality]) -> tuple[Modality, ...]:
     for name in names:
         if hasattr(taken, name):
             raise UserError(
-                f"modality {name!r}: PyTorch's modules use this name; choose another"
+                f"modality {name!r}: PyTorch's modules use this name; "
+                f"{how_to_rename(name)}"
             )
     return tuple(modalities)
 

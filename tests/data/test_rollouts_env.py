@@ -131,7 +131,7 @@ def test_any_arrays_come_back_as_the_environment_gave_them(
             {"text": spaces.Text(5), "vector": VECTOR},
             r"is a Text.*ignore=\['text'\]",
         ),
-        ({"a/b": VECTOR}, "Python identifiers"),
+        ({"a/b": VECTOR}, "'a/b': its name"),
         ({"Sound": VECTOR, "sound": VECTOR}, "distinct names"),
     ],
 )

@@ -151,7 +151,9 @@ def test_names_that_pytorch_reserves_are_refused(name: str) -> None:
         make_model("nexus", (IMAGE.replace(name=name),), width=8)
 
 
-@pytest.mark.parametrize("name", ["class", "été", "_", "x2"])
-def test_other_identifiers_name_a_sensor(name: str) -> None:
+@pytest.mark.parametrize("name", ["class", "été", "_", "x2", "2x", "a-b", "a b", "a.b"])
+def test_other_names_name_a_sensor(name: str) -> None:
     model = make_model("nexus", (IMAGE.replace(name=name),), width=8)
     assert model.modalities[0].name == name
+    assert list(model.bottoms) == [n for n, _ in model.bottom_items()] == [name]
+    assert name in model.bottoms and "other" not in model.bottoms

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "fill", "levels"), CHOICES)
 def test_round_trip(tmp_path: Path, name: str, fill: str, levels: int) -> None:
-    mods = (IMAGE, VECTOR, LABEL)
+    mods = (IMAGE, VECTOR.replace(name="robot.left arm-2"), LABEL)
     chosen = {"rho": 0.3, "align": 0.2, "alpha": 0.4, "beta": 0.7, "fill": fill}
     options = {option: chosen[option] for option in MODEL_OPTIONS[name]}
     model = make(mods, name, levels=levels, **options)
