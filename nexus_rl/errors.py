@@ -21,7 +21,7 @@ def choose(name: str, table: Mapping[str, T], what: str) -> T:
     """
     if name in table:
         return table[name]
-    close = difflib.get_close_matches(name, table, n=1)
+    names = sorted(map(str, table))  # keys of an observation may be anything
+    close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(sorted(table))
-    raise UserError(f"unknown {what} {name!r}.{hint} Known: {known}")
+    raise UserError(f"unknown {what} {name!r}.{hint} Known: {', '.join(names)}")

@@ -13,9 +13,14 @@ from nexus_rl.entries import kept_entries
 from nexus_rl.errors import UserError, choose
 from nexus_rl.formats import sensor_formats
 from nexus_rl.mask import sensors_of
-from nexus_rl.modality import Modality
+from nexus_rl.modality import (
+    AXES,
+    Modality,
+    channels_last,
+    check_name,
+    how_to_rename,
+)
 from nexus_rl.models.core import MultimodalVAE
-from nexus_rl.wrappers.checks import as_names
 
 Space = spaces.Space[Any]
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
@@ -35,7 +40,7 @@ def modalities_from_space(
     space: Space,
     /,
     *,
-    ignore: Collection[str] = (),
+    ignore: Collection[str] | Mapping[str, Any] = (),
     **overrides: Mapping[str, Any],
 ) -> tuple[Modality, ...]:
     """The modalities of a Dict observation space, in the order of its keys.
@@ -45,9 +50,12 @@ def modalities_from_space(
       least and the greatest of its bounds. A uint8 one, 0 to 255, is a vector too.
     - ``Discrete(K)``: a label.
 
-    The key "available" is skipped: it says which sensors are there. So are the entries
-    to ``ignore``. ``overrides`` changes fields of ``Modality`` by sensor, and must name
-    the ``kind`` of floats with three axes ("image" or "spectrogram").
+    The key "available" is skipped: it says which sensors are there. ``ignore`` names
+    further entries to skip, of whatever space. ``overrides`` changes fields of
+    ``Modality`` by sensor, and must name the ``kind`` of floats with three axes
+    ("image" or "spectrogram"); ``**{"front-camera": {...}}`` gives those of a sensor
+    whose name is no Python identifier. A dict as ``ignore`` is of a sensor that is
+    called so.
 
     Raises ``UserError`` for anything else, with what to do about it, and for changes
     after which the modality would not fit its own sensor.
@@ -62,24 +70,14 @@ def modalities_from_space(
     gyro vector (3,) -8.0 8.0 4
     image image (2, 60, 60) 0.0 1.0 64
     """
-    entries = kept_entries(space, ignore) if ignore else sensors_of(space)
-    if not entries:
-        raise UserError(f"observations hold no sensor: {space}")
-    for name, fields in overrides.items():
-        choose(name, entries, "sensor")
-        for field in fields:
-            choose(field, Modality.__dataclass_fields__, "modality field")
-    return tuple(
-        _modality(name, entry, overrides.get(name, {}))
-        for name, entry in entries.items()
-    )
+    return _modalities(space, overrides, ignore, {})
 
 
 def modalities_from_env(
     env: gym.Env[Any, Any],
     /,
     *,
-    ignore: Collection[str] = (),
+    ignore: Collection[str] | Mapping[str, Any] = (),
     **overrides: Mapping[str, Any],
 ) -> tuple[Modality, ...]:
     """``modalities_from_space`` of an environment, with the formats it declares.
@@ -90,11 +88,47 @@ def modalities_from_env(
     >>> [m.format for m in modalities_from_env(env)]
     ['2 frames, anti-aliased', '2 frames, logarithmic pitch and loudness']
     """
-    space = env.observation_space
-    for name, text in sensor_formats(env).items():
-        if name in sensors_of(space) and name not in as_names(ignore):
-            overrides[name] = {"format": text, **overrides.get(name, {})}
-    return modalities_from_space(space, ignore=ignore, **overrides)
+    formats = sensor_formats(env)
+    return _modalities(env.observation_space, overrides, ignore, formats)
+
+
+def _modalities(
+    space: Space,
+    overrides: Mapping[str, Mapping[str, Any]],
+    ignore: Collection[str] | Mapping[str, Any],
+    formats: Mapping[str, str],
+) -> tuple[Modality, ...]:
+    if isinstance(ignore, Mapping):
+        overrides, ignore = {**overrides, "ignore": ignore}, ()
+    kept = kept_entries(space, ignore) if ignore else sensors_of(space)
+    if not kept:
+        raise UserError(f"observations hold no sensor: {space}")
+    for name in kept:
+        check_name(name)
+    for name, fields in overrides.items():
+        _check_changes(name, fields, kept)
+    return tuple(
+        _modality(
+            name, entry, {"format": formats.get(name, ""), **overrides.get(name, {})}
+        )
+        for name, entry in kept.items()
+    )
+
+
+def _check_changes(name: str, fields: Any, kept: Mapping[str, Space]) -> None:
+    choose(name, kept, "sensor")
+    if not isinstance(fields, Mapping):
+        raise UserError(
+            f"sensor {name!r}: expected fields of Modality in a dict, such as "
+            f"{{'kind': 'frames'}}, got {fields!r}"
+        )
+    for field in fields:
+        choose(field, Modality.__dataclass_fields__, "modality field")
+    if "name" in fields:
+        raise UserError(
+            f"sensor {name!r}: its modality must have the same name; to change both, "
+            f"{how_to_rename(name)}"
+        )
 
 
 def check_fit(
@@ -185,17 +219,19 @@ def _hint(names: Collection[str], advice: str, option: str) -> str:
 
 
 def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
+    what = f"sensor {name!r}, {_show(space)}"
     if not isinstance(space, spaces.Box | spaces.Discrete):
         raise UserError(
-            f"sensor {name!r}, {space}: it is neither Box nor Discrete; name it in "
-            f"ignore=[{name!r}] (--ignore on the command line), or flatten it to a Box"
+            f"{what}: it is neither Box nor Discrete; name it in ignore=[{name!r}] "
+            "(--ignore on the command line), or flatten it to a Box"
         )
     try:
         values = _values(space)
-        if "kind" not in changes and not values.classes:
-            _check_axes(values)
+        if not values.classes:
+            _check_axes(name, values, str(changes.get("kind", "")))
     except ValueError as error:
-        raise UserError(f"sensor {name!r}, {_show(space)}: {error}") from None
+        hint = f", or leave it out: ignore=[{name!r}]" if 0 in space.shape else ""
+        raise UserError(f"{what}: {error}{hint}") from None
     fields: dict[str, Any] = {
         "shape": values.shape,
         "low": values.low,
@@ -205,8 +241,8 @@ def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
     modality = Modality(name, **{**fields, **changes})
     if problem := _misfit(modality, space):
         raise UserError(
-            f"sensor {name!r}, {_show(space)}: {_describe(modality)} does not fit it, "
-            f"{problem}; change the space with a wrapper instead"
+            f"{what}: {_describe(modality)} does not fit it, {problem}; change the "
+            "space with a wrapper instead"
         )
     return modality
 
@@ -220,7 +256,7 @@ def _values(space: Space) -> _Values:
     if not isinstance(space, spaces.Box):
         raise ValueError("a sensor must be a Box or Discrete; flatten it to a Box")
     if 0 in space.shape:
-        raise ValueError("it has no entries; leave it out of the observations")
+        raise ValueError("it has no entries; take it out of the observations")
     low, high = float(space.low.min()), float(space.high.max())
     if space.dtype == np.uint8:
         if (low, high) != (0.0, 255.0):
@@ -236,24 +272,42 @@ def _values(space: Space) -> _Values:
     return _Values(space.shape, low, high)
 
 
-def _check_axes(values: _Values) -> None:
-    axes = len(values.shape)
-    if axes == 2:
+def _check_axes(name: str, values: _Values, kind: str) -> None:
+    """Raises ``ValueError`` unless the axes can be of ``kind`` ("": not named).
+
+    Kinds that the library does not know have networks, and axes, of the user's own.
+    """
+    shape = values.shape
+    if kind and kind not in AXES:
+        return
+    if len(shape) == 2:
         raise ValueError(
-            "an image needs channels first, (C, H, W); add the axis with image[None]"
+            "two axes are a picture or a spectrogram without its channel, which needs "
+            f"a first axis, image[None], {_naming(name)}, or else a table: flatten it "
+            "to (D,) with reshape(-1)"
         )
-    if axes not in (1, 3):
-        raise ValueError("expected (D,) or (C, H, W); reshape it")
-    if axes == 3 and not values.compact:
+    if len(shape) not in (1, 3):
         raise ValueError(
-            "floats with three axes may be an image or a spectrogram; name the kind, "
-            "e.g. modalities_from_space(space, sound={'kind': 'spectrogram'})"
+            "expected (D,) or (C, H, W); reshape it: a single number to (1,), a stack "
+            "of K pictures to (K * C, H, W)"
         )
-    if axes == 3 and values.shape[2] < values.shape[0]:
+    if len(shape) == 1:
+        return
+    if shape[2] < shape[0] and (not kind or channels_last(shape)):
         raise ValueError(
-            "an image needs channels first, (C, H, W); transpose it with "
-            "numpy.moveaxis(image, -1, 0)"
+            "an image needs channels first, (C, H, W); "
+            "transpose it with numpy.moveaxis(image, -1, 0)"
         )
+    if not kind and not values.compact:
+        raise ValueError(
+            f"floats with three axes may be an image or a spectrogram; {_naming(name)}"
+        )
+
+
+def _naming(name: str) -> str:
+    kind = "{'kind': 'spectrogram'}"
+    given = f"{name}={kind}" if name.isidentifier() else f"**{{{name!r}: {kind}}}"
+    return f"name the kind, e.g. modalities_from_space(space, {given})"
 
 
 def _compare(

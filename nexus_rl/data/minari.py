@@ -26,8 +26,8 @@ from nexus_rl.data.rollout_env import (
     name_of,
     true_state,
 )
-from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_index import Column
+from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_store import PartWriter
 from nexus_rl.data.rollouts import fill, made
 from nexus_rl.errors import UserError

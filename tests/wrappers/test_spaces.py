@@ -1,6 +1,8 @@
 """Observation spaces to modalities, and what is said where they do not fit."""
 
 import doctest
+import textwrap
+from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -11,7 +13,7 @@ from observation_world import PENDULUM, Flaky, model_for
 
 import nexus_rl.spaces
 from nexus_rl import Modality, UserError, make_model
-from nexus_rl.spaces import check_fit, modalities_from_space
+from nexus_rl.spaces import check_fit, modalities_from_env, modalities_from_space
 
 IMAGE = spaces.Box(0, 255, (2, 16, 16), np.uint8)
 
@@ -63,22 +65,172 @@ def test_overrides_change_fields_and_name_the_kind():
     [
         (spaces.Box(0, 255, (16, 16, 3), np.uint8), r"numpy\.moveaxis\(image, -1, 0\)"),
         (spaces.Box(0, 255, (16, 16), np.uint8), r"image\[None\]"),
+        (spaces.Box(0, 1, (32, 128)), r"image\[None\], .*spectrogram.*reshape\(-1\)"),
+        (spaces.Box(0, 1, (16, 16, 3)), r"numpy\.moveaxis\(image, -1, 0\)"),
+        (spaces.Box(0, 255, (4, 16, 16, 3), np.uint8), r"\(K \* C, H, W\)"),
         (spaces.Box(0, 1, (2, 2, 2, 2)), "reshape it"),
         (spaces.Box(0, 1, ()), "reshape it"),
-        (spaces.Box(0, 1, (0,)), "no entries"),
+        (spaces.Box(0, 1, (0,)), r"no entries.*ignore=\['eye'\]"),
         (spaces.Box(0, 1, (2, 8, 8)), "name the kind"),
         (spaces.Box(0, 1, (2, 8, 8), np.uint8), "bounds 0 and 255"),
         (spaces.Box(0, np.inf, (3,)), "TransformObservation"),
         (spaces.Box(-3, 3, (3,), np.int32), "convert it to float32"),
         (spaces.Discrete(3, start=1), "subtract `start`"),
-        (spaces.MultiBinary(3), "flatten it"),
-        (dict_of(inner=IMAGE), "flatten it"),
+        *(
+            (other, r"flatten it.*ignore=\['eye'\]")
+            for other in (
+                spaces.MultiBinary(3),
+                dict_of(inner=IMAGE),
+                spaces.Tuple([IMAGE]),
+                spaces.Text(5),
+                spaces.Sequence(IMAGE),
+                spaces.Graph(IMAGE, None),
+            )
+        ),
     ],
     ids=str,
 )
 def test_other_sensors_are_refused_with_advice(space, advice):
     with pytest.raises(UserError, match=f"(?s)sensor 'eye', .*{advice}"):
         modalities_from_space(dict_of(eye=space))
+
+
+@pytest.mark.parametrize("kind", ["", "image", "frames", "spectrogram"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((84, 84, 4), np.uint8),  # as Stable-Baselines3's VecFrameStack has it
+        ((60, 80, 3), np.uint8),
+        ((84, 84, 12), np.float32),
+        ((32, 128, 1), np.float32),
+    ],
+)
+def test_a_kind_does_not_switch_the_check_of_axes_off(kind, shape, dtype):
+    """The same error as without it, for no data tells which axis is which."""
+    high = 255 if dtype == np.uint8 else 1
+    space = dict_of(eye=spaces.Box(0, high, shape, dtype))
+    for fields in ({"kind": kind, "latent_dim": 8}, {"kind": kind, "shape": shape}):
+        with pytest.raises(UserError, match=r"'eye', .*moveaxis\(image, -1, 0\)"):
+            modalities_from_space(space, eye=fields)
+    with pytest.raises(UserError, match=r"'eye', .*image\[None\]"):
+        flat = dict_of(eye=spaces.Box(0, high, shape[:2], dtype))
+        modalities_from_space(flat, eye={"kind": kind})
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("frames", (4, 84, 84)),
+        ("frames", (16, 12, 12)),
+        ("frames", (3, 60, 1)),
+        ("image", (64, 8, 8)),
+        ("spectrogram", (1, 32, 128)),
+        ("spectrogram", (2, 30, 1)),
+    ],
+)
+def test_a_kind_says_which_axes_are_meant_where_both_may_be(kind, shape):
+    space = dict_of(eye=spaces.Box(0, 1, shape))
+    (modality,) = modalities_from_space(space, eye={"kind": kind})
+    assert (modality.kind, modality.shape) == (kind, shape)
+
+
+def test_kinds_of_the_users_own_have_axes_of_their_own():
+    space = dict_of(cloud=spaces.Box(0, 1, (90, 9, 4)), rays=spaces.Box(0, 1, (9, 2)))
+    own = {"kind": "points", "latent_dim": 3}
+    cloud, rays = modalities_from_space(space, cloud=own, rays=own)
+    assert (cloud.shape, rays.shape) == ((90, 9, 4), (9, 2))
+
+
+# -- Names of sensors, and entries that are none ---------------------------------
+
+
+def test_names_with_dots_dashes_and_spaces_are_described():
+    space = dict_of(**{"front-camera": IMAGE, "robot.arm": IMAGE, "left eye": IMAGE})
+    modalities = modalities_from_space(
+        space, **{"front-camera": {"latent_dim": 3}, "robot.arm": {"kind": "frames"}}
+    )
+    assert [(m.name, m.kind, m.latent_dim) for m in modalities] == [
+        ("front-camera", "image", 3),
+        ("robot.arm", "frames", 16),
+        ("left eye", "image", 64),
+    ]
+    sound = dict_of(**{"micro-phone": spaces.Box(0, 1, (1, 8, 8))})
+    with pytest.raises(UserError, match=r"\*\*\{'micro-phone': \{'kind'"):
+        modalities_from_space(sound)
+
+
+class Odd(gym.Env):
+    """Of one sensor, whose name the test sets."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, key):
+        self.observation_space = spaces.Dict([(key, IMAGE), ("b", spaces.Box(0, 1))])
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+
+@pytest.mark.parametrize("key", ["cam/left", "", "a.", 3, ("arm", 0), "type"])
+def test_other_names_come_with_code_that_renames_them(key):
+    env = Odd(key)
+    with pytest.raises(UserError) as caught:
+        make_model("nexus", modalities_from_env(env), latent_dim=2, width=8)
+    text = str(caught.value)
+    assert f"modality {key!r}: " in text
+    code, names = text.split("\n", 1)[1], {"env": env}
+    exec(textwrap.dedent(code), names)
+    renamed = names["env"]
+    model = make_model("nexus", modalities_from_env(renamed), latent_dim=2, width=8)
+    check_fit(model, renamed.observation_space)
+    observation, _ = renamed.reset(seed=0)
+    assert list(observation) == [m.name for m in model.modalities]
+    assert renamed.observation_space.contains(observation)
+
+
+def test_ignored_entries_are_skipped_whatever_they_are():
+    image = Modality("image", (2, 16, 16))
+    space = dict_of(
+        image=IMAGE,
+        mission=spaces.Text(9),
+        graph=spaces.Graph(IMAGE, None),
+        **{"a/b": spaces.Sequence(IMAGE)},
+        available=spaces.Box(0, 1, (4,)),
+    )
+    ignore = ["mission", "graph", "a/b"]
+    assert modalities_from_space(space, ignore=ignore) == (image,)
+    assert modalities_from_space(space, ignore={*ignore, "available"}) == (image,)
+    for names, named in (
+        (["mision"], "unknown entry 'mision'.* mean 'mission'"),
+        ("mission", r"e\.g\. \['mission'\]"),
+        ([3], "got 3"),
+        (3, r"e\.g\. \[3\]"),
+        (["image", *ignore], "no sensor but image, mission"),
+    ):
+        with pytest.raises(UserError, match=named):
+            modalities_from_space(space, ignore=names)
+    with pytest.raises(UserError, match="'mission'"):
+        modalities_from_space(space, ignore=ignore, mission={"latent_dim": 2})
+
+
+def test_a_sensor_may_be_called_ignore():
+    class Env(Odd):
+        sensor_formats: ClassVar = {"ignore": "grey", "b": "metres"}
+
+    env = Env("ignore")
+    one, other = modalities_from_env(env, ignore={"latent_dim": 3})
+    assert (one.name, one.format, one.latent_dim) == ("ignore", "grey", 3)
+    assert (other.name, other.format) == ("b", "metres")
+    (left,) = modalities_from_env(env, ignore=["ignore"], b={"format": "feet"})
+    assert (left.name, left.format) == ("b", "feet")
+    with pytest.raises(UserError, match=r"'ignore'.* Known: image"):
+        modalities_from_space(dict_of(image=IMAGE), ignore={"mission": True})
+
+
+@pytest.mark.parametrize("fields", ["frames", None, ["kind"], {"name": "y"}])
+def test_changes_are_fields_but_the_name(fields):
+    with pytest.raises(UserError, match="sensor 'x': "):
+        modalities_from_space(dict_of(x=IMAGE), x=fields)
 
 
 def test_observations_must_be_a_dict():
