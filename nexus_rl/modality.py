@@ -40,10 +40,10 @@ class Modality:
     ``name`` may hold letters, digits and ``_``, and between them ``-``, ``.`` and
     spaces.
 
-    Data live in ``[low, high]``. Tensors of ``uint8`` are compact storage of that
-    range (0 is ``low``, 255 is ``high``); any other dtype holds the values
-    themselves. A categorical modality has shape ``(K,)`` and is given as integer
-    classes ``(B,)`` or one-hot rows ``(B, K)``.
+    Data live in ``[low, high]``: two numbers, or as many as a vector has entries.
+    Tensors of ``uint8`` are compact storage of that range (0 is ``low``, 255 is
+    ``high``); any other dtype holds the values themselves. A categorical modality has
+    shape ``(K,)`` and is given as integer classes ``(B,)`` or one-hot rows ``(B, K)``.
 
     ``kind`` chooses the networks: "image" ``(C, H, W)``, "frames" ``(K, H, W)`` (a
     stack of grey pictures), "vector" ``(D,)``, "spectrogram" ``(1, frames, bands)`` or
@@ -72,8 +72,8 @@ class Modality:
     beta: float = 1.0
     top_weight: float = 1.0
     top_likelihood: Likelihood = "squared_error"
-    low: float = 0.0
-    high: float = 1.0
+    low: float | tuple[float, ...] = 0.0
+    high: float | tuple[float, ...] = 1.0
     format: str = ""
 
     def __post_init__(self) -> None:
@@ -99,14 +99,35 @@ class Modality:
             if isinstance(value, bool) or not isinstance(value, Integral):
                 self._refuse(f"{field} must be a whole number, got {value!r}")
             object.__setattr__(self, field, int(value))
-        for field in ("weight", "beta", "top_weight", "low", "high"):
-            value = getattr(self, field)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (number and abs(value) < math.inf):
-                self._refuse(f"{field} must be a finite number, got {value!r}")
-            plain = int(value) if isinstance(value, Integral) else float(value)
-            object.__setattr__(self, field, plain)
+        for field in ("weight", "beta", "top_weight"):
+            object.__setattr__(self, field, self._number(field, getattr(self, field)))
         object.__setattr__(self, "shape", self._sizes())
+        self._check_bounds()
+
+    def _number(self, field: str, value: Any) -> float:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (number and abs(value) < math.inf):
+            self._refuse(f"{field} must be a finite number, got {value!r}")
+        return int(value) if isinstance(value, Integral) else float(value)
+
+    def _check_bounds(self) -> None:
+        """Makes both bounds numbers, or tuples of one an entry."""
+        bounds: dict[str, list[float]] = {}
+        for field in ("low", "high"):
+            given: Any = getattr(self, field)
+            several = isinstance(given, list | tuple | np.ndarray)
+            numbers = [self._number(field, each) for each in given] if several else []
+            if several and self.shape != (len(numbers),):
+                self._refuse(
+                    f"{field} must be a number, or one for each entry of a vector, got "
+                    f"{len(numbers)} for shape {self.shape}"
+                )
+            bounds[field] = numbers or [self._number(field, given)]
+        same = all(len({*numbers}) == 1 for numbers in bounds.values())
+        for field, numbers in bounds.items():
+            if not same and len(numbers) == 1:
+                numbers = numbers * self.shape[0]
+            object.__setattr__(self, field, numbers[0] if same else tuple(numbers))
 
     def _sizes(self) -> tuple[int, ...]:
         shape: Any = self.shape
@@ -166,7 +187,7 @@ class Modality:
                 "front with numpy.moveaxis",
                 stacklevel=4,  # whoever makes the modality
             )
-        if not self.low < self.high:
+        if not np.less(self.low, self.high).all():
             refuse(f"low ({self.low}) must be below high ({self.high})")
         if min(self.weight, self.beta, self.top_weight) < 0:
             refuse("weight, beta and top_weight must not be negative")
@@ -195,13 +216,31 @@ class Modality:
             return data.float().div_(255)
         if (self.low, self.high) == (0.0, 1.0):
             return data.float()
-        return (data.float() - self.low) / (self.high - self.low)
+        # In the data's own precision: float32 cannot tell metres of a northing apart.
+        exact = data if data.dtype == torch.float64 else data.float()
+        low, span = self._low_and_span(exact)
+        scaled: Tensor = (exact - low) / span
+        return scaled.float()
 
     def denormalise(self, values: Tensor) -> Tensor:
         """The inverse of ``normalise``: from [0, 1] to ``[low, high]``."""
         if self.categorical or (self.low, self.high) == (0.0, 1.0):
             return values
-        return self.low + (self.high - self.low) * values
+        low, span = self._low_and_span(values)
+        data: Tensor = low + span * values
+        return data
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value that any entry can have."""
+        return float(np.min(self.low)), float(np.max(self.high))
+
+    def _low_and_span(self, like: Tensor) -> tuple[Any, Any]:
+        """The low bound and the range, or tensors of one an entry, as ``like`` is."""
+        if not isinstance(self.low, tuple) or not isinstance(self.high, tuple):
+            return self.low, self.high - self.low  # type: ignore[operator]
+        low = torch.tensor(self.low, dtype=like.dtype, device=like.device)
+        return low, like.new_tensor(self.high) - low
 
     def check_shape(self, data: Tensor) -> None:
         """Raises ``UserError`` unless ``data`` is a batch of this modality."""
@@ -230,15 +269,16 @@ class Modality:
         if data.numel() == 0 or (data.dtype == torch.uint8 and not self.categorical):
             return
         classes = self.categorical and data.dim() == 1
-        low, high = (0, self.shape[0] - 1) if classes else (self.low, self.high)
-        if data.is_floating_point():  # as exact as the data: float32 rounds 0.3 up
-            low, high = torch.tensor([low, high], dtype=data.dtype).tolist()
-        least, most = data.min().item(), data.max().item()
-        if not (low <= least and most <= high):  # also true for NaN
+        bounds = (0, self.shape[0] - 1) if classes else (self.low, self.high)
+        kind = data.dtype if data.is_floating_point() else torch.float64
+        # As exact as the data: float32 rounds 0.3 up.
+        low, high = (torch.tensor(b, dtype=kind, device=data.device) for b in bounds)
+        least, most = data.amin(0), data.amax(0)
+        if not ((low <= least) & (most <= high)).all():  # also true for NaN
             raise UserError(
-                f"modality {self.name!r}: values from {least:g} to {most:g} lie "
-                f"outside [{low:g}, {high:g}]; scale the data, or set the modality's "
-                "low and high"
+                f"modality {self.name!r}: values from {least.min():g} to "
+                f"{most.max():g} lie outside [{low.min():g}, {high.max():g}]; scale "
+                "the data, or set the modality's low and high"
             )
 
 

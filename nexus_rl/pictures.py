@@ -131,14 +131,14 @@ def _show(
             colour = RIGHT if best == int(truth.argmax()) else WRONG
         ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=colour)
     elif modality.kind in ("image", "frames"):
-        low, high = modality.low, modality.high
+        low, high = modality.range
         if _coloured(modality):
             ax.imshow(((array - low) / (high - low)).transpose(1, 2, 0))
         else:
             side_by_side = np.concatenate(array, 1)
             ax.imshow(side_by_side, cmap="gray", vmin=low, vmax=high)
     elif modality.kind == "spectrogram":
-        low, high = modality.low, modality.high
+        low, high = modality.range
         ax.imshow(
             array[0].T, "magma", origin="lower", aspect="auto", vmin=low, vmax=high
         )
@@ -146,4 +146,4 @@ def _show(
         show_trajectory(ax, array)
     else:
         ax.plot(array.flatten(), color=INK, linewidth=0.8)
-        ax.set_ylim(modality.low, modality.high)
+        ax.set_ylim(*modality.range)

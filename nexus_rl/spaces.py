@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from nexus_rl.bounds import honest_bounds
 from nexus_rl.entries import kept_entries
 from nexus_rl.errors import UserError, choose
 from nexus_rl.formats import sensor_formats
@@ -23,6 +24,7 @@ from nexus_rl.modality import (
 from nexus_rl.models.core import MultimodalVAE
 
 Space = spaces.Space[Any]
+Bound = float | tuple[float, ...]  # one an entry, where entries differ
 Row = tuple[str, str, str, str]  # sensor, model, environment, problem
 
 
@@ -30,8 +32,8 @@ class _Values(NamedTuple):
     """What one sensor gives: arrays of ``shape`` in [low, high], or classes."""
 
     shape: tuple[int, ...]
-    low: float = 0.0
-    high: float = 1.0
+    low: Bound = 0.0
+    high: Bound = 1.0
     compact: bool = False  # uint8: 0 to 255 stand for 0 to 1
     classes: bool = False
 
@@ -46,8 +48,8 @@ def modalities_from_space(
     """The modalities of a Dict observation space, in the order of its keys.
 
     - ``Box`` of uint8, bounds 0 to 255, shape (C, H, W): an image.
-    - ``Box`` of floats with finite bounds, shape (D,): a vector in [low, high], the
-      least and the greatest of its bounds. A uint8 one, 0 to 255, is a vector too.
+    - ``Box`` of floats with finite bounds, shape (D,): a vector, every entry in
+      its own bounds. A uint8 one, 0 to 255, is a vector too.
     - ``Discrete(K)``: a label.
 
     The key "available" is skipped: it says which sensors are there. ``ignore`` names
@@ -230,7 +232,7 @@ def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
         if not values.classes:
             _check_axes(name, values, str(changes.get("kind", "")))
     except ValueError as error:
-        hint = f", or leave it out: ignore=[{name!r}]" if 0 in space.shape else ""
+        hint = f", or leave it out: ignore=[{name!r}]" if space.shape == (0,) else ""
         raise UserError(f"{what}: {error}{hint}") from None
     fields: dict[str, Any] = {
         "shape": values.shape,
@@ -257,19 +259,22 @@ def _values(space: Space) -> _Values:
         raise ValueError("a sensor must be a Box or Discrete; flatten it to a Box")
     if 0 in space.shape:
         raise ValueError("it has no entries; take it out of the observations")
-    low, high = float(space.low.min()), float(space.high.max())
     if space.dtype == np.uint8:
-        if (low, high) != (0.0, 255.0):
+        if (space.low.min(), space.high.max()) != (0, 255):
             raise ValueError("uint8 must have bounds 0 and 255; scale it to them")
         return _Values(space.shape, compact=True)
     if not np.issubdtype(space.dtype, np.floating):
         raise ValueError("its dtype must be uint8 or a float; convert it to float32")
+    low, high = honest_bounds(space)
     if not np.isfinite([low, high]).all():
         raise ValueError(
-            "its bounds are infinite; clip or squash it into a finite Box, e.g. with "
-            "gymnasium.wrappers.TransformObservation"
+            "its bounds are infinite, or as good as; clip or squash it into a finite "
+            "Box, e.g. with gymnasium.wrappers.TransformObservation"
         )
-    return _Values(space.shape, low, high)
+    if len(space.shape) != 1 or (np.ptp(low) == 0 and np.ptp(high) == 0):
+        return _Values(space.shape, float(low.min()), float(high.max()))
+    high = np.where(low < high, high, low + 1)  # entries that never change
+    return _Values(space.shape, tuple(low.tolist()), tuple(high.tolist()))
 
 
 def _check_axes(name: str, values: _Values, kind: str) -> None:
@@ -331,15 +336,23 @@ def _misfit(modality: Modality, space: Space) -> str:
         return "the shapes differ"
     if values.compact and modality.categorical:
         return "one-hot rows must be floats"
-    off = max(abs(values.low - modality.low), abs(values.high - modality.high))
-    slack = 1e-6 * (modality.high - modality.low)  # bounds are rounded to float32
-    return "" if values.classes or off <= slack else "the ranges differ"
+    low, high = values.low, values.high
+    if not isinstance(modality.low, tuple):
+        # A model may have one range for all entries, as older ones have.
+        low, high = float(np.min(low)), float(np.max(high))
+    span = np.subtract(modality.high, modality.low)
+    pairs = ((low, modality.low), (high, modality.high))
+    off = [np.abs(np.subtract(theirs, ours)) for theirs, ours in pairs]
+    same = all((each <= 1e-6 * span).all() for each in off)  # float32 rounds bounds
+    return "" if values.classes or same else "the ranges differ"
 
 
 def _describe(modality: Modality) -> str:
     if modality.categorical:
         return f"{modality.kind} {modality.shape}"
-    return f"{modality.kind} {modality.shape} in [{modality.low:g}, {modality.high:g}]"
+    low, high = modality.range
+    own = ", each entry its own" if isinstance(modality.low, tuple) else ""
+    return f"{modality.kind} {modality.shape} in [{low:g}, {high:g}]{own}"
 
 
 def _show(space: Space) -> str:

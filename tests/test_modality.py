@@ -1,6 +1,7 @@
 """A Modality says what one sensor's data look like, and holds data to it."""
 
 import json
+import math
 from dataclasses import asdict
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_fields_that_do_not_fit_together_are_refused(
         ("beta", (None, "1", np.float32("nan"), np.ones(1))),
         ("top_weight", (None, "1", -np.inf, torch.ones(1))),
         ("top_likelihood", (None, 1, [])),
-        ("low", (None, "0", float("nan"), -np.inf, np.zeros(4), torch.zeros(()))),
+        ("low", (None, "0", float("nan"), -np.inf, np.zeros((4, 1)), torch.zeros(()))),
         ("high", (None, "1", float("nan"), np.inf, [1.0])),
         ("format", (None, 1, ["rad"])),
     ],
@@ -302,3 +303,35 @@ def test_subsets_are_all_non_empty_ones() -> None:
         *[("a", "b"), ("a", "c"), ("b", "c")],
         ("a", "b", "c"),
     ]
+
+
+def test_entries_of_a_vector_may_have_bounds_of_their_own():
+    body = Modality("body", (2,), low=0, high=[2.5, 300])
+    assert (body.low, body.high, body.range) == ((0, 0), (2.5, 300), (0, 300))
+    data = torch.tensor([[0.0, 0.0], [2.5, 300.0], [1.25, 75.0]])
+    values = body.normalise(data)
+    assert values.tolist() == [[0, 0], [1, 1], [0.5, 0.25]]
+    assert torch.equal(body.denormalise(values), data)
+    body.check_range(data)
+    with pytest.raises(UserError, match="body"):
+        body.check_range(torch.tensor([[2.6, 0.0]]))
+    assert Modality("same", (2,), low=[-1, -1], high=np.ones(2)).low == -1
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{"low": [0, 0, 0]}, {"high": ["1", 2]}, {"low": [0, 2]}, {"low": [0, math.nan]}],
+)
+def test_bounds_of_entries_must_fit(bounds):
+    with pytest.raises(UserError, match="body"):
+        Modality("body", (2,), **bounds)
+    with pytest.raises(UserError, match="eye"):
+        Modality("eye", (1, 4, 4), low=[0.0] * 4)
+
+
+def test_doubles_keep_their_precision():
+    low = 4_500_000.0
+    gps = Modality("gps", (1,), low=low, high=low + 10)
+    x = low + torch.tensor([[0.1], [0.2], [0.6]], dtype=torch.float64)
+    expected = torch.tensor([[0.01], [0.02], [0.06]])
+    torch.testing.assert_close(gps.normalise(x), expected, atol=1e-7, rtol=0)

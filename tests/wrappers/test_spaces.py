@@ -33,7 +33,7 @@ def test_every_kind_of_sensor_in_the_order_of_the_keys():
         deep=spaces.Box(0, 1, (2,), np.float64),
     )
     assert modalities_from_space(space) == (
-        Modality("gyro", (2,), low=-8, high=8),
+        Modality("gyro", (2,), low=(-1, -8), high=(2, 8)),
         Modality("image", (2, 16, 16)),
         Modality("label", (4,), "categorical"),
         Modality("bytes", (9,)),
@@ -341,3 +341,26 @@ def test_examples_run():
     results = doctest.testmod(nexus_rl.spaces)
     assert results.attempted > 8
     assert results.failed == 0
+
+
+def test_every_entry_of_a_vector_has_its_own_bounds():
+    low, high = np.float32([0, -1, 7]), np.float32([2.5, 300, 7])
+    body = spaces.Box(low, high)  # its last entry never changes
+    space = spaces.Dict(body=body)
+    (modality,) = modalities_from_space(space)
+    assert (modality.low, modality.high) == ((0, -1, 7), (2.5, 300, 8))
+    model = make_model("nexus", [modality], latent_dim=2, width=8)
+    check_fit(model, space)
+    wider = spaces.Dict(body=spaces.Box(low, high + np.float32(1)))
+    with pytest.raises(UserError, match="body"):
+        check_fit(model, wider)
+    with pytest.raises(UserError, match="body"):
+        check_fit(model, spaces.Dict(body=spaces.Box(-1, 300, (3,))))
+    older = modality.replace(low=-1.0, high=300.0)  # one range for all
+    check_fit(make_model("nexus", [older], latent_dim=2, width=8), space)
+
+
+@pytest.mark.parametrize("bound", [np.inf, 3.4e38, np.finfo(np.float32).max])
+def test_bounds_that_say_nothing_are_none(bound):
+    with pytest.raises(UserError, match="'vel'"):
+        modalities_from_space(spaces.Dict(vel=spaces.Box(-bound, bound, (3,))))
