@@ -27,7 +27,7 @@ def kept_entries(space: spaces.Space[Any], ignore: Collection[str] = ()) -> Entr
     """
     entries, ignored = sensors_of(space), as_names(ignore)
     for name in ignored:
-        choose(name, entries, "entry of the observations")
+        choose(name, dict_entries(space), "entry of the observations")
     kept = {name: entry for name, entry in entries.items() if name not in ignored}
     if not kept:
         raise UserError(

@@ -210,3 +210,13 @@ def test_a_description_with_a_part_missing(folder: Path, missing: str) -> None:
     (folder / "config.json").write_text(json.dumps(description))
     with pytest.raises(UserError, match=missing):
         load_model(folder)
+
+
+def test_bounds_of_entries_come_back(tmp_path):
+    body = Modality("body", (2,), low=(0.0, -1.0), high=(2.5, 300.0))
+    model = make_model("nexus", [body], latent_dim=2, width=8).eval()
+    model.save_pretrained(tmp_path)
+    again = load_model(tmp_path)
+    assert again.modalities == (body,)
+    data = {"body": torch.tensor([[1.0, 200.0]])}
+    assert torch.equal(again.encode(data), model.encode(data))

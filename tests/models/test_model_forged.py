@@ -108,6 +108,7 @@ def test_any_other_content_is_refused_in_one_sentence(folder: Path) -> None:
             (folder / "config.json").write_text(original)
 
 
+@pytest.mark.filterwarnings("ignore:modality")  # of axes that look odd
 @pytest.mark.parametrize(
     "what",
     [
