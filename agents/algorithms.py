@@ -1,14 +1,14 @@
-"""The algorithms of Stable-Baselines3 by name, built from plain data."""
+"""The algorithms of Stable-Baselines3 and sb3-contrib by name, from plain data."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import LinearSchedule
@@ -22,17 +22,44 @@ Space = spaces.Space[Any]
 
 
 class Algorithm(NamedTuple):
-    """A class of Stable-Baselines3 and the kinds of actions it can choose."""
+    """A class of algorithms by name, the kinds of actions it can choose, its policies.
 
-    kind: type[BaseAlgorithm]
+    ``policies`` are those for one observation and for several, a Dict.
+    """
+
+    package: str
+    name: str
     actions: tuple[type[Space], ...]
+    policies: tuple[str, str] = ("MlpPolicy", "MultiInputPolicy")
+
+    @property
+    def kind(self) -> type[BaseAlgorithm]:
+        """The class. Raises ``UserError`` where its package is not installed."""
+        try:
+            found: type[BaseAlgorithm] = getattr(import_module(self.package), self.name)
+        except ImportError as error:
+            raise UserError(
+                f"{self.name} needs sb3-contrib ({error}): "
+                "pip install nexus_rl[contrib]"
+            ) from error
+        return found
+
+    @property
+    def distribution(self) -> str:
+        """What the package is called where it is installed from."""
+        return self.package.replace("_", "-")
 
 
 _CLASSES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+_SB3 = "stable_baselines3"
 ALGORITHMS = {
-    "ppo": Algorithm(PPO, (spaces.Box, *_CLASSES)),
-    "sac": Algorithm(SAC, (spaces.Box,)),
-    "dqn": Algorithm(DQN, (spaces.Discrete,)),
+    "ppo": Algorithm(_SB3, "PPO", (spaces.Box, *_CLASSES)),
+    "sac": Algorithm(_SB3, "SAC", (spaces.Box,)),
+    "dqn": Algorithm(_SB3, "DQN", (spaces.Discrete,)),
+    "recurrent_ppo": Algorithm(
+        *("sb3_contrib", "RecurrentPPO", (spaces.Box, *_CLASSES)),
+        ("MlpLstmPolicy", "MultiInputLstmPolicy"),
+    ),
 }
 
 # Arguments that are not a matter of hyper-parameters.
@@ -112,7 +139,7 @@ def describe_policy(config: AgentConfig, space: Space) -> dict[str, Any]:
         kwargs.setdefault("features_extractor_class", "sensors")
     return {
         "algo": config.algo,
-        "policy": "MultiInputPolicy" if several else "MlpPolicy",
+        "policy": ALGORITHMS[config.algo].policies[several],
         "kwargs": kwargs,
         "use_sde": bool(config.hyperparameters.get("use_sde", False)),
     }

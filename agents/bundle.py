@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from gymnasium import spaces
@@ -27,7 +27,7 @@ from safetensors.torch import save_model as save_weights
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.algorithms import describe_policy, rebuild_policy
+from agents.algorithms import ALGORITHMS, describe_policy, rebuild_policy
 from agents.config import AgentConfig
 from agents.folder import POLICIES, check_file
 from agents.perception import Task, make_vec_env
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 log = logging.getLogger(__name__)
 
-# Another version of the first three may let an agent act otherwise.
-LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy", "nexus_rl")
+# Another version of these may let an agent act otherwise.
+DECISIVE = ("torch", "stable-baselines3", "gymnasium", "sb3-contrib")
+LIBRARIES = (*DECISIVE[:3], "numpy", "nexus_rl")
 ENCODER = "encoder"
 ENCODER_FILES = (f"{ENCODER}/config.json", f"{ENCODER}/model.safetensors")
 # What lets an agent act, and what must be told of it.
@@ -70,9 +71,49 @@ class Agent:
     name: str
     manifest: Mapping[str, Any]
 
-    def predict(self, observations: Any, deterministic: bool = True) -> NDArray[Any]:
-        """Actions (N, ...) for a batch of observations of ``make_vec_env``."""
-        actions, _ = self.policy.predict(observations, deterministic=deterministic)
+    @overload
+    def predict(
+        self, observations: Any, deterministic: bool = True
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self,
+        observations: Any,
+        deterministic: bool = True,
+        *,
+        state: Any,
+        episode_start: NDArray[np.bool_],
+    ) -> tuple[NDArray[Any], Any]: ...
+
+    def predict(
+        self,
+        observations: Any,
+        deterministic: bool = True,
+        *,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any] | tuple[NDArray[Any], Any]:
+        """Actions (N, ...) for a batch of observations of ``make_vec_env``.
+
+        With ``episode_start``, (N,) bool, where an episode begins, and the ``state``
+        that was returned last (None at first): (actions, state), as of policies of
+        Stable-Baselines3. Raises ``UserError`` without them for one with a memory.
+        """
+        actions, after = self.policy.predict(
+            observations,
+            state=state,
+            episode_start=episode_start,
+            deterministic=deterministic,
+        )
+        if episode_start is not None:
+            return actions, after
+        if after is not None:
+            raise UserError(
+                f"{self.name} has a memory: call predict(observations, state=state, "
+                "episode_start=dones), which returns (actions, state); at first state "
+                "is None and all of episode_start True"
+            )
         return actions
 
     def make_vec_env(self, n_envs: int, seed: int, **options: Any) -> VecEnv:
@@ -119,7 +160,7 @@ def save_agent(
         "hyperparameters": config.hyperparameters,
         "policy": describe_policy(config, venv.observation_space),
         "interface": describe_interface(venv),
-        "versions": _versions(),
+        "versions": _versions(config.algo),
         "files": {name: fingerprint(folder / name) for name in files},
     }
     if latent:
@@ -143,8 +184,8 @@ def load_agent(
     shown. Policy and encoder run on ``device``: "auto", "cpu", "cuda" or "cuda:N".
 
     Imports the module that its environment's id names, as in "module:Id". Logs a
-    warning where torch, Stable-Baselines3 or Gymnasium have another major or minor
-    version than when it was saved.
+    warning where torch, Stable-Baselines3, sb3-contrib or Gymnasium have another major
+    or minor version than when it was saved.
 
     Raises ``UserError`` where a file is missing or is not the one that was saved, and
     where the environment is not as it was: other observations, actions or formats; and
@@ -161,7 +202,6 @@ def load_agent(
     weights = _policy_file(folder, manifest)
     for name, expected in manifest["files"].items():
         check_file(folder, name, expected)
-    _compare_versions(folder, manifest.get("versions", {}))
     task = _task_in(folder, manifest)
     task = replace(task, env_kwargs={**task.env_kwargs, **(env_kwargs or {})})
     encoder = load_encoder(task, device, guarded=True)
@@ -178,6 +218,7 @@ def load_agent(
         raise UserError(f"{path} was changed, in its policy: {error}") from error
     finally:
         venv.close()
+    _compare_versions(folder, manifest.get("versions", {}))
     _load_policy(policy, weights)
     policy.to(device)
     return Agent(task, policy, encoder, folder.resolve().name, manifest)
@@ -251,20 +292,22 @@ def describe_interface(venv: VecEnv) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {name: version(name) for name in LIBRARIES}
+def _versions(algo: str) -> dict[str, str]:
+    names = (*LIBRARIES, ALGORITHMS[algo].distribution)
+    found = {name: version(name) for name in names}
     return {"python": platform.python_version(), **found}
 
 
 def _compare_versions(folder: Path, then: Mapping[str, str]) -> None:
-    now = _versions()
-    for name in LIBRARIES[:3]:
-        was = then.get(name, now[name])
-        if was.split(".")[:2] != now[name].split(".")[:2]:
+    for name in DECISIVE:
+        if name not in then:
+            continue
+        was, now = then[name], version(name)
+        if was.split(".")[:2] != now.split(".")[:2]:
             log.warning(
                 "the agent in %s was saved with %s %s and is loaded with %s: it may "
                 "act otherwise",
-                *(folder, name, was, now[name]),
+                *(folder, name, was, now),
             )
 
 

@@ -11,16 +11,16 @@ from agents.perception import Task
 from agents.presets import default_preset, find_preset
 from nexus_rl.errors import UserError, choose
 
-ALGOS = ("ppo", "sac", "dqn")
+ALGOS = ("ppo", "sac", "dqn", "recurrent_ppo")
 
 
 @dataclass(frozen=True)
 class AgentConfig:
     """What is trained, and how; plain data.
 
-    - ``algo``: "ppo", "sac" or "dqn"; ``preset``: its settings, by default those of the
-      environment; ``params``: changes to them, arguments of Stable-Baselines3's class,
-      and ``n_envs``.
+    - ``algo``: "ppo", "sac", "dqn", or "recurrent_ppo" of sb3-contrib, an agent with a
+      memory; ``preset``: its settings, by default those of the environment;
+      ``params``: changes to them, arguments of the algorithm's class, and ``n_envs``.
     - ``sensor_dropout``: how sensors fail in training, as ``training_condition`` reads
       it, such as "episode:0.3+markov:0.05,0.2".
     - ``steps``: of all environments together; PPO finishes its last rollout.
@@ -81,7 +81,7 @@ class AgentConfig:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The arguments of Stable-Baselines3's class: the preset's, changed."""
+        """The arguments of the algorithm's class: the preset's, changed."""
         params = {**find_preset(self.preset_name, self.algo).params, **self.params}
         params.pop("n_envs", None)
         copied: dict[str, Any] = json.loads(json.dumps(params))

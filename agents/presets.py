@@ -13,7 +13,7 @@ from nexus_rl.errors import UserError, choose
 class Preset:
     """How many environments an algorithm learns from, and its arguments.
 
-    ``params`` are those of Stable-Baselines3's class, as plain data; "lin_X" for a
+    ``params`` are those of the algorithm's class, as plain data; "lin_X" for a
     ``learning_rate`` or ``clip_range`` falls linearly from X to 0.
     """
 
@@ -108,6 +108,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "dqn": Preset(n_envs=4, params={"buffer_size": 100_000}),
     },
 }
+
+# With a memory: the settings of PPO, and a small LSTM before the same layers.
+for _algos in PRESETS.values():
+    _ppo = _algos["ppo"]
+    _params = dict(_ppo.params)
+    if "policy_kwargs" in _params:
+        _params["policy_kwargs"] = {**_params["policy_kwargs"], "lstm_hidden_size": 64}
+    _algos["recurrent_ppo"] = Preset(_ppo.n_envs, _params)
 
 # The preset of an environment that has one, by its name without version.
 _DEFAULTS = {

@@ -69,12 +69,13 @@ class Args:
     """How sensors fail in training: bernoulli:0.3 (each step), episode:0.3 (for whole
     episodes), markov:0.05,0.2 (fail, recover), or several joined by +."""
     algo: str = "ppo"
-    """ppo, sac or dqn."""
+    """ppo, sac, dqn, or recurrent_ppo, an agent with a memory; the last needs
+    sb3-contrib, pip install nexus_rl[contrib]."""
     preset: str = ""
     """Hyper-parameters: pendulum, hyperhot, digit_dial or default; those of the
     environment if not given."""
     params: Params = field(default_factory=dict)
-    """Changes to them, arguments of Stable-Baselines3's class and n_envs, such as
+    """Changes to them, arguments of the algorithm's class and n_envs, such as
     learning_rate=3e-4 n_steps=512; lin_3e-4 falls linearly to 0."""
     steps: int = 100_000
     """Steps of all environments together."""
