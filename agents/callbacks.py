@@ -14,7 +14,8 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from agents.bundle import Agent, load_encoder
+from agents.acting import PolicyPlayer
+from agents.bundle import load_encoder
 from agents.conditions import EVERYTHING, Condition
 from agents.evaluation import check_numbers, evaluate_subsets, task_conditions
 from agents.perception import Task, make_vec_env
@@ -147,11 +148,12 @@ class EvaluateConditions(Every):
     algorithm's logger as "evaluation/CONDITION", and as lines of JSON to the file
     ``path``: steps, seconds of training without those of evaluation, condition, return.
     ``encoder`` is that of ``task``, if it is loaded already. The environments are those
-    of ``make_vec_env(task, ...)``: wrappers of your own, such as VecNormalize, are not
-    around them.
+    of ``make_vec_env(task, ...)``. Of wrappers around those that the algorithm learns
+    in, only VecNormalize counts: its statistics of that moment normalise observations.
 
     Raises ``UserError`` for conditions that are unknown or do not fit the task, and
-    numbers out of range.
+    numbers out of range; and, when training starts, if the policy does not fit it,
+    ``PolicyPlayer``.
 
     Example:
     >>> from stable_baselines3 import PPO
@@ -183,6 +185,9 @@ class EvaluateConditions(Every):
             # Else mistakes would be told after the first steps of training.
             make_vec_env(task, 1, 0, condition=condition, model=self.encoder).close()
 
+    def _init_callback(self) -> None:
+        self.player = PolicyPlayer(self.model, self.task, encoder=self.encoder)
+
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self.clock.start()
@@ -192,9 +197,8 @@ class EvaluateConditions(Every):
 
     def evaluate(self) -> None:
         """Measures now, such as at the end of training."""
-        agent = Agent(self.task, self.model.policy, self.encoder, "policy", {})
         rows = evaluate_subsets(
-            agent, self.conditions, self.episodes, n_envs=min(self.episodes, 10)
+            self.player, self.conditions, self.episodes, n_envs=min(self.episodes, 10)
         ).rows
         steps, seconds = self.model.num_timesteps, round(self.clock.seconds, 3)
         records: list[dict[str, Any]] = []

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
+from agents.acting import Actor, PolicyPlayer
 from agents.conditions import Condition, choose_conditions, conditions_of
 from agents.perception import Perception, Task, make_task_env, make_vec_env
 from agents.results import Evaluation, Row
@@ -20,7 +22,7 @@ from nexus_rl.mask import MASK, sensors_of
 from nexus_rl.wrappers.checks import check_count
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
     from nexus_rl.models.core import MultimodalVAE
 
@@ -33,7 +35,9 @@ class Player(Protocol):
     """What can be evaluated: a loaded bundle, or anything alike.
 
     One that draws random numbers may have a method ``begin(seeds)``, called with a
-    seed an environment whenever all begin an episode.
+    seed an environment whenever all begin an episode. One with a memory takes ``state``
+    and ``episode_start`` in ``predict`` and returns (actions, state), as policies of
+    Stable-Baselines3 do; one that may take ``action_masks`` is given those, ``Actor``.
     """
 
     @property
@@ -52,27 +56,11 @@ class Player(Protocol):
         """The actions for a batch of observations."""
 
 
-class PolicyPlayer:
-    """Any policy or algorithm of Stable-Baselines3 at a task, as a ``Player``."""
-
-    def __init__(self, policy: Any, task: Task, name: str = "policy") -> None:
-        self.policy, self.task, self.name = policy, task, name
-        self.encoder: MultimodalVAE | None = None
-        folder = task.perception.encoder
-        if folder is not None:
-            from nexus_rl.models.files import load_model
-
-            self.encoder = load_model(folder)
-
-    def predict(self, observation: Any) -> Any:
-        """The actions that the policy deems best."""
-        return self.policy.predict(observation, deterministic=True)[0]
-
-
 class RandomAgent:
     """Draws actions uniformly from the action space of ``task``; sees nothing.
 
-    Its actions depend on the seed of the episode alone.
+    Of an environment that has ``action_masks`` it draws from what they allow. Its
+    actions depend on them and the seed of the episode alone.
     """
 
     encoder: MultimodalVAE | None = None
@@ -95,9 +83,26 @@ class RandomAgent:
             space.seed(_mixed(seed, 1))
             self._spaces.append(space)
 
-    def predict(self, observation: Any) -> NDArray[Any]:
+    def predict(
+        self, observation: Any, action_masks: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Random actions, one an episode begun."""
-        return np.stack([space.sample() for space in self._spaces])
+        masks = [None] * len(self._spaces) if action_masks is None else action_masks
+        return np.stack(list(map(_draw, self._spaces, masks)))
+
+
+def _draw(space: spaces.Space[Any], mask: NDArray[Any] | None) -> Any:
+    """An action that a mask in the form of sb3-contrib allows."""
+    if mask is None or isinstance(space, spaces.Box):
+        return space.sample()
+    allowed = np.asarray(mask, np.int8)
+    if isinstance(space, spaces.MultiDiscrete):
+        ends = np.cumsum(space.nvec)[:-1]
+        return space.sample(tuple(np.split(allowed, ends)))
+    if isinstance(space, spaces.MultiBinary):
+        zero, one = allowed.reshape(-1, 2).T
+        return space.sample(one + (zero & one))  # 2 leaves it open
+    return space.sample(allowed)
 
 
 def evaluate_subsets(
@@ -108,19 +113,27 @@ def evaluate_subsets(
     *,
     n_envs: int = 10,
     progress: bool = False,
+    normalize: VecNormalize | None = None,
 ) -> Evaluation:
     """Play ``episodes`` whole episodes a seed in each of the conditions.
 
-    ``agent`` is a loaded bundle, a ``RandomAgent``, or a policy of Stable-Baselines3
-    with its ``Task``; it acts deterministically. ``conditions`` are names, groups (see
+    ``agent`` is a loaded bundle, a ``RandomAgent``, or a policy or algorithm of
+    Stable-Baselines3 with its ``Task``; it acts deterministically, with its memory and
+    under masks of actions, if it has such. ``conditions`` are names, groups (see
     ``conditions_of``) or ``Condition``s.
+
+    An algorithm that learns behind VecNormalize acts on observations normalised by its
+    statistics as they are; returns are those of the environment. A policy alone, and an
+    algorithm loaded without its environments, cannot tell: give the VecNormalize as
+    ``normalize``.
 
     Random numbers are common: episode e of a seed begins in the same state and has the
     same outages whoever plays it, whatever other conditions there are, and however many
     environments ``n_envs`` run side by side.
 
-    Raises ``UserError`` for unknown conditions and numbers below 1; and for an episode
-    that goes on for ``LONGEST`` steps, unless a time limit cuts it off later.
+    Raises ``UserError`` for unknown conditions and numbers below 1, for a policy that
+    does not fit its task, ``PolicyPlayer``, and for an episode that goes on for
+    ``LONGEST`` steps, unless a time limit cuts it off later.
 
     Example:
     >>> task = Task("nexus_rl/MultimodalPendulum-v0", {"image_size": 16})
@@ -131,7 +144,12 @@ def evaluate_subsets(
     {'image': 0.0, 'sound': 1.0}
     """
     check_numbers(episodes, seeds, n_envs)
-    player = PolicyPlayer(*agent) if isinstance(agent, tuple) else agent
+    if isinstance(agent, tuple):
+        player: Player = PolicyPlayer(*agent, normalize=normalize)
+    elif normalize is None:
+        player = agent
+    else:
+        raise UserError("normalize is for a policy with its Task, (policy, task)")
     chosen = task_conditions(player.task, conditions)
     from tqdm import tqdm
 
@@ -219,22 +237,17 @@ def _episodes(
     All run until the last of them ends: taking those that end first would favour the
     short ones.
     """
-    n = venv.num_envs
-    venv.seed(seed)
-    observations = venv.reset()
+    n, actor = venv.num_envs, Actor(player, venv)
+    actor.reset(seed)
     source = telling(venv)
     sensors = tuple(sensors_of(source.observation_space))
     there = _presence(sensors, source.reset_infos)
-    begin = getattr(player, "begin", None)
-    if begin is not None:
-        begin(range(seed, seed + n))
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
     seen, live = np.zeros((n, len(sensors))), np.arange(n) < count
     while live.any():
         check_ends(player, condition, venv, lengths.max())
         seen += there * live[:, None]
-        actions = player.predict(observations)
-        observations, rewards, dones, infos = venv.step(actions)
+        rewards, dones, infos = actor.step()
         returns += np.where(live, rewards, 0.0)
         lengths += live
         live &= ~dones

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from agents.acting import Actor
 from agents.conditions import EVERYTHING, Condition
 from agents.evaluation import Player, check_ends, episode_seed, telling
 from agents.panels import Sight
@@ -70,18 +71,14 @@ class Watched:
 
     def episode(self, seed: int, episode: int) -> Iterator[Sight]:
         """Each step of an episode of the evaluation with ``seed``, and its end."""
-        begin = episode_seed(seed, episode)
-        self._venv.seed(begin)
-        observations = self._venv.reset()
-        if (start := getattr(self.agent, "begin", None)) is not None:
-            start([begin])
+        actor = Actor(self.agent, self._venv)
+        actor.reset(episode_seed(seed, episode))
         sight = self._look(telling(self._venv).reset_infos[0], 0, 0.0)
         done = False
         while not done:
             check_ends(self.agent, self.condition, self._venv, sight.step)
             yield sight
-            actions = self.agent.predict(observations)
-            observations, rewards, dones, infos = self._venv.step(actions)
+            rewards, dones, infos = actor.step()
             step, total = sight.step + 1, sight.total + float(rewards[0])
             done = bool(dones[0])
             # The environment has begun anew, so the last picture stays.

@@ -76,12 +76,14 @@ class Transferred:
     decode: StateDecoder
     agent: Agent
 
-    def predict(self, observation: Any) -> Any:
-        """The agent's actions in the states that the latents (N, L) tell of."""
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None
+    ) -> Any:
+        """What the agent does in the states that the latents (N, L) tell of."""
         import torch
 
-        state = self.decode(torch.from_numpy(observation))
-        return self.agent.predict(state.numpy())
+        true = self.decode(torch.from_numpy(observation)).numpy()
+        return self.agent.predict(true, state=state, episode_start=episode_start)
 
 
 def main() -> None:

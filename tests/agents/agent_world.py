@@ -20,6 +20,10 @@ LENGTH = 20
 SHORT = {"image_size": 16, "max_episode_steps": LENGTH}
 SMALL = {
     "ppo": {"n_envs": 2, "n_steps": 64, "batch_size": 64, "n_epochs": 2},
+    "recurrent_ppo": {
+        **{"n_envs": 2, "n_steps": 64, "batch_size": 128, "n_epochs": 1},
+        "policy_kwargs": {"net_arch": [8], "lstm_hidden_size": 8},
+    },
     "sac": {"n_envs": 2, "learning_starts": 50, "batch_size": 16, "buffer_size": 500},
 }
 

@@ -15,16 +15,27 @@ import numpy as np
 import pytest
 import torch
 from agent_world import LENGTH, save_encoder, short_config
+from stable_baselines3.common.evaluation import evaluate_policy
 
-from agents import Agent, AgentConfig, Perception, Task, load_agent, train_agent
+from agents import (
+    Agent,
+    AgentConfig,
+    Perception,
+    Task,
+    evaluate_subsets,
+    load_agent,
+    resume_agent,
+    train_agent,
+)
 from agents.conditions import Condition
+from agents.evaluation import episode_seed
 from nexus_rl import UserError
 from nexus_rl.files import read_json, write_json
 from nexus_rl.wrappers import Bernoulli
 
 KINDS = {
     "state": ("ppo", {"use_sde": True}),
-    "raw": ("ppo", {"policy_kwargs": {"net_arch": [8]}}),
+    "raw": ("recurrent_ppo", {"policy_kwargs": {"net_arch": [8]}}),
     "latent": ("sac", {}),
 }
 HALF = Condition("half", Bernoulli(0.5))
@@ -70,10 +81,11 @@ def mine(plain: Path, tmp_path: Path) -> Path:
 def actions(agent: Agent) -> list[Any]:
     """What it does in an episode."""
     venv = agent.make_vec_env(3, 7, condition=HALF)
-    observations, taken = venv.reset(), []
+    observations, taken, state, dones = venv.reset(), [], None, np.ones(3, bool)
     for _ in range(LENGTH + 2):
-        taken.append(agent.predict(observations))
-        observations = venv.step(taken[-1])[0]
+        act, state = agent.predict(observations, state=state, episode_start=dones)
+        taken.append(act)
+        observations, _, dones, _ = venv.step(act)
     venv.close()
     return np.stack(taken).tolist()
 
@@ -140,6 +152,8 @@ def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
     assert manifest["preset"] == "pendulum" and manifest["n_envs"] == 2
     assert manifest["sensor_dropout"] == "none" and manifest["seed"] == 0
     libraries = {"torch", "stable-baselines3", "gymnasium", "numpy", "nexus_rl"}
+    if manifest["algo"] == "recurrent_ppo":
+        libraries.add("sb3-contrib")
     assert set(manifest["versions"]) == {"python", *libraries}
     assert manifest["versions"]["numpy"] == np.__version__
     files = {"policy_256.safetensors"}
@@ -147,6 +161,31 @@ def test_the_manifest_tells_what_was_trained(folder: Path) -> None:
         files |= {"encoder/config.json", "encoder/model.safetensors"}
         assert manifest["task"]["perception"]["encoder"] == "encoder"
     assert set(manifest["files"]) == files
+
+
+def test_an_agent_with_a_memory_is_evaluated_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = short_config(Perception("state"), "recurrent_ppo", steps=128)
+    train_agent(config, tmp_path / "agent")
+    agent = load_agent(tmp_path / "agent")
+    rows = evaluate_subsets(agent, "everything", 3, n_envs=2).rows
+    for row in rows:
+        venv = agent.make_vec_env(1, episode_seed(0, row["episode"]))
+        found, _ = evaluate_policy(agent.policy, venv, 1, return_episode_rewards=True)
+        assert row["return"] == pytest.approx(found[0], rel=1e-4)
+        with pytest.raises(UserError, match="agent has a memory"):
+            agent.predict(venv.reset())
+        venv.close()
+    monkeypatch.setitem(sys.modules, "sb3_contrib", None)  # as if it were not there
+    for use in (
+        lambda: load_agent(tmp_path / "agent"),
+        lambda: resume_agent(tmp_path / "agent", steps=256),
+        lambda: train_agent(config, tmp_path / "other"),
+    ):
+        with pytest.raises(UserError, match=r"pip install nexus_rl\[contrib\]"):
+            use()
+    assert not (tmp_path / "other").exists()
 
 
 def test_images_with_their_channels_last_are_no_obstacle(tmp_path: Path) -> None:

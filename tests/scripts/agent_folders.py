@@ -25,6 +25,7 @@ def save_tiny(
     env: str = PENDULUM,
     env_kwargs: dict[str, Any] = SHORT,
     steps: int = 0,
+    algo: str = "ppo",
     **encoder: Any,
 ) -> None:
     """Save an untrained agent, another for each seed.
@@ -39,7 +40,7 @@ def save_tiny(
         model.save_pretrained(folder / "encoder")
         task = replace(task, perception=Perception("latent", str(folder / "encoder")))
     config = AgentConfig(
-        task, seed=seed, params={"n_envs": 1, "n_steps": 8, "batch_size": 8}
+        task, algo, seed=seed, params={"n_envs": 1, "n_steps": 8, "batch_size": 8}
     )
     venv = make_vec_env(task, 1, seed)
     save_agent(folder, build(config, venv).policy, config, venv, {"steps": steps})

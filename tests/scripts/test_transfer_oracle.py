@@ -10,7 +10,14 @@ import pytest
 import torch
 from agent_folders import PENDULUM, save_tiny
 from dial_world import write_mhd
-from script_runs import SCRIPTS, Finished, Script, error_line, from_shell
+from script_runs import (
+    SCRIPTS,
+    Finished,
+    Script,
+    error_line,
+    from_shell,
+    load_script,
+)
 
 from agents import RandomAgent, evaluate_subsets, load_agent
 from agents.evaluation import episode_seed
@@ -89,6 +96,21 @@ def test_the_agent_acts_on_the_decoded_state(home: Path, condition: str) -> None
         if (row["agent"], row["condition"]) == ("one", condition)
     )
     assert total == pytest.approx(row["return"], abs=1e-2)
+
+
+def test_the_agent_keeps_its_memory_behind_an_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)  # as Python does for a script
+    save_tiny(tmp_path / "state", sees="state", env_kwargs=SHORT, algo="recurrent_ppo")
+    agent, script = load_agent(tmp_path / "state"), load_script("transfer_oracle.py")
+    # An encoder from which the true state is read as it is.
+    through = script.Transferred("through", agent.task, None, lambda seen: seen, agent)
+    ours, theirs = (
+        [row["return"] for row in evaluate_subsets(each, "everything", 2).rows]
+        for each in (through, agent)
+    )
+    assert ours == theirs
 
 
 def test_the_agent_of_a_dial_sees_the_pointer_besides(tmp_path: Path) -> None:
