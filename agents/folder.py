@@ -16,6 +16,7 @@ POLICIES = "policy*.safetensors"
 OWN = (POLICIES, "encoder", "training", "evaluation", "agent.json")
 # What training goes on from, in its folder.
 MODEL, REPLAY = "model.zip", "replay.pkl"
+EVALUATIONS = "evaluations.jsonl"  # in the same folder
 
 
 def read_config(folder: Path) -> AgentConfig:

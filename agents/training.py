@@ -21,9 +21,11 @@ from agents.bundle import (
     read_manifest,
     save_agent,
 )
-from agents.conditions import EVERYTHING, training_condition
+from agents.conditions import EVERYTHING, Condition, training_condition
 from agents.config import AgentConfig
+from agents.evaluation import task_conditions
 from agents.folder import (
+    EVALUATIONS,
     MODEL,
     REPLAY,
     check_file,
@@ -109,11 +111,12 @@ def resume_agent(
     Policy, optimiser, number of steps, replay buffer and schedules (of the learning
     rate, exploration) continue exactly from the last checkpoint. Episodes begin anew,
     with other random numbers than those of a run that was never interrupted. More
-    ``steps`` than before stretch the schedules.
+    ``steps`` than before stretch the schedules. If nothing is missing but the last
+    evaluation, that is made.
 
     Unpickles ``training/model.zip`` and the replay buffer: resume only folders that
-    you trust. Raises ``UserError`` if there is no training, if it has that many steps
-    already, and for files that cannot be read.
+    you trust. Raises ``UserError`` if there is no training, if it is ``finished``, and
+    for files that cannot be read.
     """
     folder, device = Path(folder), str(resolve_device(device))
     config = read_config(folder)
@@ -131,7 +134,7 @@ def resume_agent(
     venv = _training_env(config, task, encoder)
     try:
         algorithm, seconds = load_state(folder, config, venv, device)
-        if algorithm.num_timesteps >= config.steps:
+        if finished(folder, config):
             raise UserError(
                 f"{folder} has finished {algorithm.num_timesteps} steps; ask for more "
                 "with --steps"
@@ -139,12 +142,29 @@ def resume_agent(
         clock = callbacks.Clock(seconds)
         tests = _tests(config, folder, encoder, clock)
         write_json(folder / "training" / "run.json", config.to_json())
-        for name in ("log.jsonl", "evaluations.jsonl"):
-            callbacks.cut(folder / "training" / name, algorithm.num_timesteps)
+        notes, done = folder / "training", algorithm.num_timesteps
+        callbacks.cut(notes / "log.jsonl", done)
+        # Where only the last evaluation is missing, a part of it may be there.
+        whole = done - 1 if done >= config.steps else done
+        callbacks.cut(notes / EVALUATIONS, whole)
         run = _Run(config, folder, algorithm, venv, tests, clock)
         return run.learn(progress)
     finally:
         venv.close()
+
+
+def finished(folder: str | Path, config: AgentConfig) -> bool:
+    """Whether the agent in ``folder`` has the steps of ``config``, and was evaluated.
+
+    One whose training was killed in its last evaluation was not.
+    """
+    folder = Path(folder)
+    if not (folder / "agent.json").exists():  # killed before its first checkpoint
+        return False
+    steps = read_manifest(folder)["steps"]
+    told = callbacks.read_lines(folder / "training" / EVALUATIONS, resuming=True)
+    evaluated = {record["condition"] for record in told if record["steps"] == steps}
+    return steps >= config.steps and evaluated >= {*_conditions(config)}
 
 
 @dataclass
@@ -161,6 +181,7 @@ class _Run:
     def learn(self, progress: bool) -> Trained:
         """Trains to the end, or to Ctrl-C, and saves."""
         config, algorithm, notes = self.config, self.algorithm, self.folder / "training"
+        left = config.steps - algorithm.num_timesteps  # none: killed in its evaluation
         algorithm.set_logger(configure(str(notes / "tensorboard"), ["tensorboard"]))
         log = notes / "log.jsonl"
         with stoppable() as flag:
@@ -172,11 +193,10 @@ class _Run:
                 callbacks.Every(config.checkpoint_every, self.save, self.clock),
             ]
             algorithm.learn(
-                config.steps - algorithm.num_timesteps,
-                CallbackList(during),
-                reset_num_timesteps=False,
+                max(left, 0), CallbackList(during), reset_num_timesteps=False
             )
-            self.save()
+            if left > 0:
+                self.save()
             for test in self.tests if not stop.stopped else ():
                 test.evaluate()
         algorithm.logger.close()
@@ -215,8 +235,25 @@ def _tests(
     clock: callbacks.Clock,
 ) -> list[callbacks.EvaluateConditions]:
     """Periodic evaluation, if there is any."""
-    if not config.evaluate_every:
+    conditions = _conditions(config)
+    if not conditions:
         return []
+    test = callbacks.EvaluateConditions(
+        config.task,
+        [*conditions.values()],
+        config.evaluate_every,
+        config.evaluate_episodes,
+        path=folder / "training" / EVALUATIONS,
+        encoder=encoder,
+        clock=clock,
+    )
+    return [test]
+
+
+def _conditions(config: AgentConfig) -> dict[str, Condition]:
+    """Those of evaluation by name, none where there is no evaluation."""
+    if not config.evaluate_every:
+        return {}
     task, names = config.task, config.conditions
     if not names:
         lost = failing_sensors(task)
@@ -224,13 +261,7 @@ def _tests(
         if task.perception.kind == "state" or len(lost) == 1:
             lost = ()
         names = (EVERYTHING, *(f"no_{name}" for name in lost))
-    test = callbacks.EvaluateConditions(
-        *(task, names, config.evaluate_every, config.evaluate_episodes),
-        path=folder / "training" / "evaluations.jsonl",
-        encoder=encoder,
-        clock=clock,
-    )
-    return [test]
+    return {condition.name: condition for condition in task_conditions(task, names)}
 
 
 def load_state(
@@ -244,8 +275,9 @@ def load_state(
     path = notes / MODEL
     if not manifest:  # ended before its first checkpoint
         return build(config, venv, device), 0.0
+    kind = ALGORITHMS[config.algo].kind
     try:
-        algorithm = ALGORITHMS[config.algo].kind.load(path, env=venv, device=device)
+        algorithm = kind.load(path, env=venv, device=device)
         if isinstance(algorithm, OffPolicyAlgorithm):
             algorithm.load_replay_buffer(notes / REPLAY)
     except Exception as error:  # whatever unpickling a damaged file raises

@@ -210,7 +210,7 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
     ``folder`` has an agent that was trained otherwise.
     """
     from agents.bundle import read_manifest
-    from agents.training import resume_agent, train_agent
+    from agents.training import finished, resume_agent, train_agent
 
     encoder = encoder_of(run, args)
     seen = str(encoder) if encoder is not None else None
@@ -218,9 +218,8 @@ def train(run: AgentRun, folder: Path, args: Args) -> None:
     if not (folder / "agent.json").exists():  # nothing to go on from
         done = train_agent(config, folder, overwrite=True, progress=show)
     else:
-        manifest = read_manifest(folder)
-        check_same(manifest, config, folder)
-        if manifest["steps"] >= config.steps:
+        check_same(read_manifest(folder), config, folder)
+        if finished(folder, config):
             return
         done = resume_agent(folder, progress=show)
     if done.interrupted:

@@ -28,7 +28,8 @@ from agents import (
     resume_agent,
     train_agent,
 )
-from agents.training import load_state
+from agents.folder import EVALUATIONS
+from agents.training import finished, load_state
 from nexus_rl import UserError
 
 STATE = Perception("state")
@@ -43,6 +44,30 @@ def test_evaluations_keep_to_their_steps_when_training_is_resumed(
     resume_agent(tmp_path / "agent", steps=1280)
     records = lines(tmp_path / "agent", "evaluations")
     assert [record["steps"] for record in records] == [512, 640, 1024, 1280]
+
+
+def test_a_last_evaluation_of_which_a_part_is_missing_is_made_again(
+    tmp_path: Path,
+) -> None:
+    options = {"evaluate_every": 128, "evaluate_episodes": 2, "checkpoint_every": 0}
+    config = short_config(Perception("raw"), **options)
+    train_agent(config, tmp_path / "agent")
+    path = tmp_path / "agent" / "training" / EVALUATIONS
+    whole, weights = lines(tmp_path / "agent", path.stem), policy_bytes(path.parents[1])
+    assert [record["steps"] for record in whole] == [128] * 3 + [256] * 3
+    text = path.read_text()
+    for kept in (-20, -len(text.splitlines()[-1]) - 1):  # a torn line, one missing
+        path.write_text(text[:kept])
+        assert not finished(tmp_path / "agent", config)
+        assert resume_agent(tmp_path / "agent").steps == 256
+        again = lines(tmp_path / "agent", path.stem)
+        for old, new in zip(whole, again, strict=True):
+            for name in ("steps", "condition", "return"):
+                assert old[name] == new[name]
+        assert finished(tmp_path / "agent", config)
+        assert policy_bytes(tmp_path / "agent") == weights
+        with pytest.raises(UserError, match="has finished 256 steps"):
+            resume_agent(tmp_path / "agent")
 
 
 def test_training_is_saved_before_its_last_evaluation(tmp_path: Path) -> None:
@@ -68,7 +93,7 @@ def test_training_is_saved_before_its_last_evaluation(tmp_path: Path) -> None:
     venv.close()
 
 
-@pytest.mark.parametrize("algo", ["ppo", "sac"])
+@pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent_ppo"])
 def test_a_resumed_run_goes_on_from_what_was_saved(algo: str, tmp_path: Path) -> None:
     config = short_config(STATE, algo, params={"learning_rate": "lin_1e-3"})
     first = train_agent(config, tmp_path / "agent")

@@ -179,11 +179,19 @@ def test_a_killed_run_goes_on(made: Path, tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert not (results / "raw_seed0.json").exists()
+    kept = ("agent.json", "training/model.zip", "policy_512.safetensors")
     before = times(agent)
     run(tmp_path, arguments=("--rows", "raw", "--seeds", "1"))
-    assert times(agent) == before  # it was not trained again
+    after = times(agent)
+    assert all(after[name] == before[name] for name in kept)  # not trained again
     again, once = found(tmp_path)["raw_seed0"], found(made)["raw_seed0"]
     assert again["conditions"] == once["conditions"]
+    # Though killed in it, the last evaluation of training is there as well.
+    told = [
+        [(each["steps"], each["return"]) for each in run["progress"]]
+        for run in (again, once)
+    ]
+    assert told[0] == told[1] and len(told[0]) == 1
 
 
 # Killed before anything was kept, and while a first checkpoint was written.

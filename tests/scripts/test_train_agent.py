@@ -141,6 +141,25 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     assert 2 * kept.replay_buffer.size() == more  # of both parts of the run
 
 
+def test_a_run_killed_in_its_last_evaluation_is_not_finished(tmp_path: Path) -> None:
+    options = [
+        *("--sees", "state", "--steps", "128", "--out", "run"),
+        *("--evaluate-episodes", "200", "--checkpoint-every", "0"),
+    ]
+    script = Script("train_agent.py", [*TINY, *options], tmp_path)
+    notes = tmp_path / "run" / "training"
+    wait_until((notes / "model.zip").exists)
+    script.send(signal.SIGKILL)
+    assert script.finish().code == -signal.SIGKILL
+    assert not (notes / "evaluations.jsonl").exists()
+    weights = (tmp_path / "run" / "policy_128.safetensors").read_bytes()
+    done = train_agent(tmp_path, "--resume", "run")
+    assert done.code == 0, done.said
+    (record,) = map(json.loads, (notes / "evaluations.jsonl").read_text().splitlines())
+    assert (record["steps"], record["condition"]) == (128, "everything")
+    assert (tmp_path / "run" / "policy_128.safetensors").read_bytes() == weights
+
+
 def test_help_and_mistakes_answer_without_torch(tmp_path: Path) -> None:
     helped = from_shell(SCRIPTS / "train_agent.py", "--help")
     assert helped.returncode == 0 and "--sensor-dropout" in helped.stdout
