@@ -9,9 +9,9 @@ import gymnasium as gym
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from nexus_rl.errors import UserError, choose
+from nexus_rl.errors import UserError
 from nexus_rl.mask import dict_entries, sensors_of
-from nexus_rl.wrappers.checks import as_names
+from nexus_rl.wrappers.checks import as_names, check_names
 from nexus_rl.wrappers.masking import Observation
 
 Entries = dict[str, spaces.Space[Any]]
@@ -25,9 +25,8 @@ def kept_entries(space: spaces.Space[Any], ignore: Collection[str] = ()) -> Entr
 
     Raises ``UserError`` for unknown names, and if no entry is left.
     """
+    check_names(ignore, tuple(dict_entries(space)))
     entries, ignored = sensors_of(space), as_names(ignore)
-    for name in ignored:
-        choose(name, dict_entries(space), "entry of the observations")
     kept = {name: entry for name, entry in entries.items() if name not in ignored}
     if not kept:
         raise UserError(

@@ -22,6 +22,6 @@ def choose(name: str, table: Mapping[str, T], what: str) -> T:
     if name in table:
         return table[name]
     names = sorted(map(str, table))  # keys of an observation may be anything
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UserError(f"unknown {what} {name!r}.{hint} Known: {', '.join(names)}")

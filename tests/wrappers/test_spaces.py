@@ -201,11 +201,10 @@ def test_ignored_entries_are_skipped_whatever_they_are():
     assert modalities_from_space(space, ignore=ignore) == (image,)
     assert modalities_from_space(space, ignore={*ignore, "available"}) == (image,)
     for names, named in (
-        (["mision"], "unknown entry 'mision'.* mean 'mission'"),
-        ("mission", r"e\.g\. \['mission'\]"),
-        ([3], "got 3"),
-        (3, r"e\.g\. \[3\]"),
-        (["image", *ignore], "no sensor but image, mission"),
+        (["mision"], "'mission'"),
+        ([3], "unknown sensor 3"),
+        (3, "got 3"),
+        (["image", *ignore], "image"),
     ):
         with pytest.raises(UserError, match=named):
             modalities_from_space(space, ignore=names)
