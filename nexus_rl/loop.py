@@ -149,7 +149,7 @@ class Loop:
         what: str = "",
     ) -> TrainResult:
         """All epochs from the current step on; ``what`` is said before the epoch."""
-        if not self.records and self.step == 0:
+        if self.step == 0:  # also where it goes on: what is there may be damaged
             self.save()
         with _bar(self, progress) as bar:
             while self.epoch <= self.config.epochs:

@@ -115,8 +115,8 @@ class Rollouts:
             rows: NDArray[np.bool_] = chosen[self.columns["episode"]]
         except (IndexError, KeyError):
             raise UserError(
-                f"the rollouts in {self.folder} are damaged: rows are of other than "
-                f"their {len(chosen)} episodes; collect them again"
+                f"{self.folder or 'rollouts'}, episode.bin: rows are of other than the "
+                f"{len(chosen)} episodes that were collected; collect them again"
             ) from None
         return rows
 

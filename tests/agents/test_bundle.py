@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import shutil
@@ -27,8 +28,10 @@ from agents import (
     resume_agent,
     train_agent,
 )
+from agents.bundle import read_manifest
 from agents.conditions import Condition
 from agents.evaluation import episode_seed
+from agents.folder import read_config
 from nexus_rl import UserError
 from nexus_rl.files import read_json, write_json
 from nexus_rl.wrappers import Bernoulli
@@ -213,6 +216,41 @@ def test_a_changed_file_is_refused(folder: Path, copied: Path) -> None:
     (copied / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} is not the file that agent.json"):
         load_agent(copied)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_damage_is_refused_by_name(
+    mine: Path, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an older agent.json it may be silent, but breaks nothing."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    damage = importlib.import_module("reliability_damage").damage
+    shutil.rmtree(mine / "training" / "tensorboard")
+    (mine / "training" / "model.zip").unlink()
+    if not guarded:
+        for path in (mine / "agent.json", mine / "training" / "run.json"):
+            path.write_text(json.dumps(read_json(path, "agent")))
+
+    def load(folder: Path) -> Any:
+        agent, config = load_agent(folder), read_config(folder)
+        return [agent.manifest, config.to_json(), agent.policy.state_dict()]
+
+    harmless = {"same", "refused", *([] if guarded else ["silent", "unnamed"])}
+    for name, outcomes in damage(mine, load, 10, 0).items():
+        assert outcomes.keys() <= harmless, name
+        assert outcomes["refused"] > 1
+
+
+def test_files_of_other_folders_are_not_read(mine: Path, tmp_path: Path) -> None:
+    (name,) = read_manifest(mine)["files"]
+    content = (mine / name).rename(tmp_path / "outside.safetensors")
+    (mine / name).symlink_to(content)
+    with pytest.raises(UserError, match="leads out of"):
+        load_agent(mine)
+    for other in ("../outside.safetensors", str(content)):
+        change(mine, lambda m, other=other: m.update(files={other: {"size": 0}}))
+        with pytest.raises(UserError, match="leads out of"):
+            load_agent(mine)
 
 
 def change(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
