@@ -149,8 +149,10 @@ class Loop:
         what: str = "",
     ) -> TrainResult:
         """All epochs from the current step on; ``what`` is said before the epoch."""
-        if self.step == 0:  # also where it goes on: what is there may be damaged
+        if not self.records and self.step == 0:
             self.save()
+        elif self.step == 0 and self.folder is not None:
+            self.folder.save_model(self.model, best=False)  # it may be damaged
         with _bar(self, progress) as bar:
             while self.epoch <= self.config.epochs:
                 bar.set_description(

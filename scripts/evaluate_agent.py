@@ -268,9 +268,12 @@ def part(args: Args, player: Any, condition: Any, path: Path) -> Any:
         "condition": repr(condition),
     }
     if path.exists():
-        known = read_json(path, "part of an evaluation")
+        known = read_json(path, "part of an evaluation", of=dict, evaluation=str)
         if known["of"] == of:
-            return Evaluation.from_json(known["evaluation"])
+            try:
+                return Evaluation.from_json(known["evaluation"])
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
         if not args.overwrite:
             raise UserError(
                 f"{path} is of an unfinished evaluation of other agents or with other "

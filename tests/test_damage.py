@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nexus_rl import Modality, TrainConfig, UserError, load_model, make_model, train
 from nexus_rl.data.idx import read_idx
 from nexus_rl.data.rollouts import load_rollouts, sample
 from nexus_rl.files import ChangedError, read_json, write_json
 from nexus_rl.run_folder import RunFolder
+from nexus_rl.tensors import read_tensors, write_tensors
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 PENDULUM = "envs:nexus_rl/MultimodalPendulum-v0"
@@ -126,6 +128,21 @@ def test_images_and_labels(tmp_path: Path, reliability: ModuleType) -> None:
 
     found = reliability.damage(tmp_path, load, 30, 0)
     check(found, {"same", "refused"}, {"plain", "zipped.gz"})
+
+
+def test_tensors(tmp_path: Path, reliability: ModuleType) -> None:
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2])}
+    write_tensors(tmp_path / "them", tensors)
+    assert load_file(tmp_path / "them").keys() == tensors.keys()
+
+    def load(folder: Path) -> Any:
+        return dict(sorted(read_tensors(folder / "them").items()))
+
+    assert reliability.same(load(tmp_path), tensors)
+    found = reliability.damage(tmp_path, load, 60, 0)
+    check(found, {"same", "refused"}, {"them"})
+    save_file(tensors, tmp_path / "them")  # as older versions wrote it
+    assert reliability.same(load(tmp_path), tensors)
 
 
 def test_results(tmp_path: Path, reliability: ModuleType) -> None:

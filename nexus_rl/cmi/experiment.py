@@ -18,17 +18,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
-
 from nexus_rl import columns as cols
 from nexus_rl.config import TrainConfig
 from nexus_rl.data.dataset import Dataset
-from nexus_rl.files import write_atomic
 from nexus_rl.modality import Modality, changed
 from nexus_rl.models import MultimodalVAE, make_model
 from nexus_rl.models.files import load_model
 from nexus_rl.presets import Preset
 from nexus_rl.run_folder import RunFolder
+from nexus_rl.tensors import read_tensors, write_tensors
 from nexus_rl.training import train_to_end
 
 log = logging.getLogger(__name__)
@@ -171,7 +169,7 @@ def train_model(
     alone = {each: _posterior(bottoms[each], dataset, each) for each in run.alone}
 
     def posteriors(epoch: int) -> cols.Columns:
-        found = load_file(_posteriors_path(run, folder, epoch))
+        found = read_tensors(_posteriors_path(run, folder, epoch))
         return alone | {
             m.name: tuple(found[f"{m.name}.{part}"] for part in PARTS)
             for m in model.modalities
@@ -212,11 +210,11 @@ def _complete_posteriors(
 
 def _write_posteriors(path: Path, model: MultimodalVAE, dataset: Dataset) -> None:
     content = {
-        f"{name}.{part}": tensor.cpu().contiguous()
+        f"{name}.{part}": tensor
         for name, pair in cols.bottom_posteriors(model, dataset.train).items()
         for part, tensor in zip(PARTS, pair, strict=True)
     }
-    write_atomic(path, save(content))
+    write_tensors(path, content)
 
 
 def _posterior(bottom: MultimodalVAE, dataset: Dataset, name: str) -> tuple[Any, ...]:

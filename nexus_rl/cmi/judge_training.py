@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nexus_rl.cmi.judge_networks import Judge
@@ -15,6 +13,7 @@ from nexus_rl.config import TrainConfig
 from nexus_rl.errors import UserError
 from nexus_rl.loop import Loop
 from nexus_rl.processes import StopFlag
+from nexus_rl.tensors import read_tensors
 
 
 def fit(
@@ -46,8 +45,8 @@ def fit(
 def load(judge: Judge, path: Path) -> None:
     """Weights from ``path``. Raises ``UserError`` if they are not a judge's like it."""
     try:
-        judge.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        judge.load_state_dict(read_tensors(path))
+    except (UserError, RuntimeError) as error:
         raise UserError(
             f"{path} is damaged ({error}): delete it, and it is trained again"
         ) from None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from nexus_rl.cmi.judge_networks import FEATURES, Autoencoder, Classifier, Judge
@@ -22,8 +21,8 @@ from nexus_rl.config import TrainConfig, check_fields
 from nexus_rl.data.dataset import Dataset, classes_of, distinct_rows
 from nexus_rl.data.files import cache_folder
 from nexus_rl.errors import UserError, choose
-from nexus_rl.files import write_atomic
 from nexus_rl.processes import resolve_device
+from nexus_rl.tensors import write_tensors
 
 CHUNK = 250  # rows at a time: what fits into the cache of a processor
 MOST_EPOCHS = 100  # of the released code
@@ -239,10 +238,7 @@ class Judges:
                 load(judge, path)
             else:
                 self._fit(judge, name, what)
-                weights = {
-                    k: t.cpu().contiguous() for k, t in judge.state_dict().items()
-                }
-                write_atomic(path, save(weights))
+                write_tensors(path, judge.state_dict())
             self._ready[key] = judge.to(self.device).eval().requires_grad_(False)
         return cast(Judge, self._ready[key])
 

@@ -160,6 +160,18 @@ def test_resuming_a_finished_run_changes_nothing(
     assert all(torch.equal(t, saved[name]) for name, t in model.state_dict().items())
 
 
+def test_resuming_a_finished_run_mends_its_model(
+    tmp_path: Path, finished: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    (folder / "config.json").write_text("damaged")
+    train_tiny(folder, model=tiny_model(seed=99), resume=True)
+    for name in ("config.json", "model.safetensors"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("seed", 1), ("batch_size", 16), ("learning_rate", 0.5), ("stage", "bottom")],
