@@ -142,7 +142,7 @@ def save_agent(
     try:
         save_weights(policy, str(aside))
         aside.replace(folder / weights)
-    except (OSError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
         raise UserError(f"cannot write the policy into {folder}: {error}") from error
     latent = config.task.perception.kind == "latent"

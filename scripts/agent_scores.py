@@ -92,7 +92,8 @@ def read_measured(folder: Path, plan: Experiment) -> Measured:
     not have, and for runs that do not compare: of one row they differ by their seed
     alone.
     """
-    found = {p.stem: read_json(p, "run") for p in folder.glob("*.json")}
+    parts = {"row": str, "env": str, "env_kwargs": dict, "episodes": int}
+    found = {p.stem: read_json(p, "run", **parts) for p in folder.glob("*.json")}
     order = {row: place for place, row in enumerate([*plan.rows, RANDOM])}
 
     def place(name: str) -> tuple[int, int]:

@@ -103,7 +103,7 @@ def main() -> None:
 def check_episodes(args: Args) -> None:
     """Raises ``UserError`` if runs that are there would not compare with new ones."""
     for path in sorted(args.results.glob("*.json")):
-        episodes = read_json(path, "run")["episodes"]
+        episodes = read_json(path, "run", episodes=int)["episodes"]
         if episodes != args.episodes:
             raise UserError(
                 f"{path} has {episodes} episodes a condition, not {args.episodes}: ask "
