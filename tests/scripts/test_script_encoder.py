@@ -212,7 +212,8 @@ def published(tmp_path: Path, staged: Path) -> Path:
         told = read_json(path, "JSON")
         for modality in told.get("modalities", ()):
             modality["format"] = ""
-        told["env_kwargs"] = {"published": True}
+        if name == "run.json":
+            told["env_kwargs"] = {"published": True}
         path.write_text(json.dumps(told))
     return tmp_path / "run"
 
