@@ -121,11 +121,15 @@ def fingerprint(path: Path) -> dict[str, Any]:
 def inside(folder: Path, name: str) -> Path:
     """The path of the file called ``name`` in ``folder``, there or not.
 
-    Raises ``UserError`` for a name that leads out of the folder. Links are followed:
-    caches of downloads keep files elsewhere.
+    Raises ``UserError`` for a name that leads out of the folder, or that no file can
+    have. Links are followed: caches of downloads keep files elsewhere.
     """
     path = Path(name)
-    if "\0" in name or path.is_absolute() or ".." in path.parts or not path.parts:
+    outside = path.is_absolute() or ".." in path.parts or not path.parts
+    longest = max(
+        (len(part.encode(errors="replace")) for part in path.parts), default=0
+    )
+    if outside or longest > 200 or "\0" in name:
         raise UserError(
             f"{name[:80]!r} leads out of {folder}: only files inside a folder are read"
         )

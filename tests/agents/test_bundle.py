@@ -244,10 +244,7 @@ def test_damage_is_refused_by_name(
 def test_files_of_other_folders_are_not_read(mine: Path, tmp_path: Path) -> None:
     (name,) = read_manifest(mine)["files"]
     content = (mine / name).rename(tmp_path / "outside.safetensors")
-    (mine / name).symlink_to(content)
-    with pytest.raises(UserError, match="leads out of"):
-        load_agent(mine)
-    for other in ("../outside.safetensors", str(content)):
+    for other in ("../outside.safetensors", str(content), "x" * 300):
         change(mine, lambda m, other=other: m.update(files={other: {"size": 0}}))
         with pytest.raises(UserError, match="leads out of"):
             load_agent(mine)
