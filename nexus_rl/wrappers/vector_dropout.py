@@ -118,9 +118,11 @@ class VectorSensorDropout(Wrapper):
         fill: Fill = "zero",
         **options: Unpack[DropoutOptions],
     ) -> None:
-        super().__init__(env)
         space = env.single_observation_space
         self._maskers = Maskers(env, space, schedule, fill, **options)
+        # Not before what may be refused: until Gymnasium 1.4 a wrapper that is thrown
+        # away closes what it wraps.
+        super().__init__(env)
         self.sensors = self._maskers.sensors
         self.mask_columns: Columns = self._maskers.mask_columns
         self.dropout_depth = self._maskers.depth

@@ -56,8 +56,10 @@ class VectorNexusObservation(Wrapper):
         model: Model,
         **options: Unpack[EncoderOptions],
     ) -> None:
-        super().__init__(env)
         self.encoder = Encoder(model, env, **options)
+        # Not before what may be refused: until Gymnasium 1.4 a wrapper that is thrown
+        # away closes what it wraps.
+        super().__init__(env)
         self.single_observation_space = self.encoder.space
         self.observation_space = batch_space(self.encoder.space, env.num_envs)
         self._episodes = Episodes(env)

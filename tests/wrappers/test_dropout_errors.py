@@ -8,7 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
 from nexus_rl import SensorDropout, UserError
-from nexus_rl.wrappers import Markov, VecSensorDropout
+from nexus_rl.wrappers import Markov, VecSensorDropout, VectorSensorDropout
 
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,))
 WIDE = spaces.Box(-1.7e308, 1.7e308, (2,), np.float64)
@@ -52,6 +52,13 @@ def test_errors_say_what_is_wrong(make, message):
 def test_a_misspelt_option_is_not_ignored():
     with pytest.raises(TypeError, match="min_availible"):
         SensorDropout(Toy(), min_availible=0)
+
+
+def test_refused_environments_stay_open():
+    envs = gym.vector.SyncVectorEnv([Toy])
+    with pytest.raises(UserError, match="unknown fill"):
+        VectorSensorDropout(envs, fill="mean")
+    assert not envs.closed
 
 
 @pytest.mark.parametrize("make", [Toy, lambda: gym.vector.SyncVectorEnv([Toy])])
