@@ -23,19 +23,34 @@ def make_env(
     env_id: str,
     env_kwargs: Mapping[str, Any] | None = None,
     ignore: Collection[str] = (),
+    *,
+    trains: bool = True,
 ) -> Env:
     """``gym.make(env_id, **env_kwargs)``, with errors that say what to do.
 
     ``env_id`` may name the module that registers it, "MODULE:ID"; this project's own
     ids, "nexus_rl/...", need none. Observations come without the entries to ``ignore``.
-    Raises ``UserError`` if there is no such environment, for arguments that it does not
-    take, and for entries that it does not have.
+    A process that never ``trains`` need not wait for ``prepare_training``. Raises
+    ``UserError`` if there is no such environment, for arguments that it does not take,
+    and for entries that it does not have.
 
     Example:
     >>> make_env("nexus_rl/HyperHot-v0", {"enemies": 2}).unwrapped.enemies
     2
     """
+    if trains:
+        prepare_training()
     return without(_make(env_id, dict(env_kwargs or {})), ignore)
+
+
+def prepare_training() -> None:
+    """Imports what optimisers import: before an environment exists, let alone renders.
+
+    Where Mesa has rendered before (EGL, OSMesa), importing it kills the process: Mesa
+    loads one LLVM, Triton another. Optimisers need it anyway, so that training starts
+    no later; anything else does by about a second, and another for torch itself.
+    """
+    import_module("torch._dynamo")
 
 
 def time_limit(env: Env) -> int | None:

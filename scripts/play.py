@@ -112,7 +112,7 @@ def main() -> None:
     from nexus_rl.environments import make_env
 
     kwargs = {**cli.read_kwargs(arguments.env_kwargs), "render_mode": "human"}
-    env = make_env(arguments.env, kwargs)
+    env = make_env(arguments.env, kwargs, trains=False)
     try:
         play(env, arguments.seed, arguments.steps)
     except pygame.error as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -174,3 +176,49 @@ def test_the_time_limit_is_the_shortest_of_all_wrappers(told: str) -> None:
     assert limits == [7, 7]
     assert time_limit(make_env(told, {"max_episode_steps": 5})) == 5
     assert time_limit(Told()) is None
+
+
+PROBE = """
+import sys
+import gymnasium as gym
+
+early = "torch._dynamo" in sys.modules
+
+class Probe(gym.Env):
+    action_space = gym.spaces.Discrete(2)
+    observation_space = gym.spaces.Dict({"eye": gym.spaces.Box(0, 1, (2,))})
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return {"eye": self.observation_space["eye"].sample()}, {"early": early}
+
+gym.register("Probe-v0", Probe)
+"""
+BY_ID = """
+from nexus_rl.environments import make_env
+
+assert make_env("probe:Probe-v0").reset()[1]["early"]
+"""
+MADE = """
+import probe, sys
+from nexus_rl.data.rollouts import collect
+
+class Late(probe.Probe):
+    def reset(self, **how):
+        assert "torch._dynamo" in sys.modules
+        return super().reset(**how)
+
+env = Late()
+assert not probe.early
+collect(env, 1)
+"""
+
+
+@pytest.mark.parametrize("code", [BY_ID, MADE])
+def test_what_optimisers_import_comes_before_an_environment_renders(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If Mesa is loaded before it, the process dies at the first step."""
+    (tmp_path / "probe.py").write_text(PROBE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    subprocess.run([sys.executable, "-c", code], check=True)

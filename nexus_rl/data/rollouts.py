@@ -20,7 +20,7 @@ from nexus_rl.data.rollout_env import Env, Observation, RecordedEnv
 from nexus_rl.data.rollout_index import Column
 from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
 from nexus_rl.data.rollout_store import PartWriter
-from nexus_rl.environments import make_env
+from nexus_rl.environments import make_env, prepare_training
 from nexus_rl.errors import UserError, choose
 
 __all__ = ["Rollouts", "collect", "gather", "load_rollouts", "sample"]
@@ -292,6 +292,7 @@ def made(env: str | Env, env_kwargs: Mapping[str, Any] | None = None) -> Iterato
     if not isinstance(env, str):
         if env_kwargs:
             raise UserError("env_kwargs are for an id; this environment is made")
+        prepare_training()  # in time if the environment has not rendered yet
         yield env
         return
     new = make_env(env, env_kwargs)
