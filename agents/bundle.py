@@ -35,6 +35,7 @@ from nexus_rl.errors import UserError
 from nexus_rl.files import ChangedError, fingerprint, read_json, write_json
 from nexus_rl.formats import sensor_formats
 from nexus_rl.models.files import load_model
+from nexus_rl.parts import aside, sweep
 from nexus_rl.processes import resolve_device
 
 if TYPE_CHECKING:
@@ -138,13 +139,12 @@ def save_agent(
     the agent that was there before stays whole.
     """
     weights = f"policy_{progress['steps']}.safetensors"
-    aside = folder / ".policy.safetensors.partial"
     try:
-        save_weights(policy, str(aside))
-        aside.replace(folder / weights)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
+        with aside(folder / weights) as part:
+            save_weights(policy, str(part))
+    except (RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot write the policy into {folder}: {error}") from error
+    sweep(folder, POLICIES)  # of other steps, too
     latent = config.task.perception.kind == "latent"
     files = [weights]
     if latent:

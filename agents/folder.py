@@ -10,6 +10,7 @@ from typing import Any
 from agents.config import AgentConfig
 from nexus_rl.errors import UserError
 from nexus_rl.files import fingerprint, inside, read_json
+from nexus_rl.parts import aside
 
 POLICIES = "policy*.safetensors"
 # What belongs to an agent, in the order in which it may be deleted.
@@ -84,11 +85,5 @@ def check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
 
 def write_aside(path: Path, write: Callable[[Any], None]) -> None:
     """Lets ``write`` fill a file, and moves it into place when it is whole."""
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        with aside.open("wb") as file:
-            write(file)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with aside(path) as part, part.open("wb") as file:
+        write(file)

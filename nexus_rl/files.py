@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 from nexus_rl.errors import UserError
+from nexus_rl.parts import aside
 
 SEAL = "content_sha256"
 
@@ -31,24 +30,11 @@ class ChangedError(UserError):
 def write_atomic(path: Path, content: bytes) -> None:
     """Writes ``content`` aside and moves it to ``path``.
 
-    A reader, or a run that was killed, sees the old file or the new one. Raises
-    ``UserError`` when the disk is full or not writable; the old file stays.
+    A reader sees the old file or the new one, whoever is killed or writes at once.
+    Raises ``UserError`` when the disk is full or not writable; the old file stays.
     """
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # the folder may be what is wrong
-            aside.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is "
-            "unchanged; free some space or choose another folder"
-        ) from error
+    with aside(path) as part:
+        part.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:

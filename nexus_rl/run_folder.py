@@ -27,6 +27,7 @@ from nexus_rl.errors import UserError
 from nexus_rl.figures import png
 from nexus_rl.files import check_archive, read_json, write_atomic, write_json
 from nexus_rl.models.core import MultimodalVAE
+from nexus_rl.parts import part_of
 
 Record = dict[str, float]
 
@@ -54,8 +55,7 @@ OWN = (
 # What the state of a run consists of.
 STATE = ("model", "adam", "noise", "sums")
 COUNTERS = ("epoch", "step", "seen", "names", "best", "records")
-# What a run leaves that was killed while it wrote its first file.
-UNBORN = (".run.json.partial",)
+FIRST = "run.json"  # part of it is what a run leaves that was killed at once
 
 
 class RunFolder:
@@ -97,7 +97,8 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, expected a folder for the run")
-        if not self.path.is_dir() or all(p.name in UNBORN for p in self.path.iterdir()):
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        if all(part_of(path.name) == FIRST for path in there):
             return
         if not (self.path / "run.json").exists():
             raise UserError(

@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 from nexus_rl.data.rollout_index import INDEX, Column, Index, Part, read_index
 from nexus_rl.errors import UserError
 from nexus_rl.files import inside
+from nexus_rl.locks import LOCK
+from nexus_rl.parts import part_of
 
 CHUNK = 1 << 20  # bytes
 COMMIT_ROWS = 1000  # how many rows a killed process may lose, and the running episode
@@ -203,21 +205,27 @@ def unwritable(folder: Path, error: OSError) -> UserError:
     )
 
 
+def check_free(folder: Path) -> None:
+    """Raises ``UserError`` if ``folder`` holds anything but rollouts."""
+    if not folder.exists() or (folder / INDEX).exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"itself"}
+    # A process killed before the very first index leaves part of that, and its lock.
+    if any(name != LOCK and part_of(name) != INDEX for name in names):
+        raise UserError(
+            f"{folder} exists and holds no rollouts; nothing was changed, choose "
+            "another folder"
+        )
+
+
 def claim(folder: Path, env: dict[str, Any], columns: dict[str, Column]) -> Index:
     """The index of ``folder``, which is made if it is not there.
 
     Raises ``UserError`` if the folder holds anything but rollouts of ``env`` with
     ``columns``.
     """
+    check_free(folder)
     if not (folder / INDEX).exists():
-        # A process killed while it wrote the very first index leaves part of that.
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        foreign = names - {f".{INDEX}.partial"}
-        if foreign or (folder.exists() and not folder.is_dir()):
-            raise UserError(
-                f"{folder} exists and holds no rollouts; nothing was changed, choose "
-                "another folder"
-            )
         index = Index(env, columns, crc32=dict.fromkeys(columns, 0))
         index.save(folder)
         return index

@@ -19,9 +19,10 @@ from tqdm import tqdm
 from nexus_rl.data.rollout_env import Env, Observation, RecordedEnv
 from nexus_rl.data.rollout_index import Column
 from nexus_rl.data.rollout_reader import Rollouts, load_rollouts
-from nexus_rl.data.rollout_store import PartWriter
+from nexus_rl.data.rollout_store import PartWriter, check_free
 from nexus_rl.environments import make_env, prepare_training
 from nexus_rl.errors import UserError, choose
+from nexus_rl.locks import held
 
 __all__ = ["Rollouts", "collect", "gather", "load_rollouts", "sample"]
 
@@ -60,7 +61,7 @@ def collect(
 
     Raises ``UserError`` on spaces that are not arrays and on bad numbers; if ``out``
     holds other files, another environment, or this policy and seed with other
-    ``steps``; if it is damaged, or the disk full.
+    ``steps``, or if another process adds to it; if it is damaged, or the disk full.
 
     Example::
 
@@ -146,13 +147,18 @@ def fill(
     unit: Callable[[PartWriter], None],
     progress: bool,
 ) -> None:
-    """Adds units until the part collected by ``how`` has so many rows."""
+    """Adds units until the part collected by ``how`` has so many rows.
+
+    One process at a time: raises ``UserError`` if another one adds to ``folder``.
+    """
     _check_whole(rows=rows, seed=how.get("seed", 0))
     if rows < 1:
         raise UserError(f"expected at least one row, got {rows}")
     if how.get("seed", 0) < 0:
         raise UserError(f"seed must not be negative, got {how['seed']}")
+    check_free(folder)
     with (
+        held(folder),
         PartWriter(folder, env, columns, how, rows) as writer,
         tqdm(
             total=rows, initial=writer.part.done, unit="row", disable=not progress

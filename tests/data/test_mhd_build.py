@@ -1,6 +1,7 @@
 """Building MHD: what is in the folder, who is on which side, and when it is whole."""
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mhd_world import OPTIONS, sounds_in, write_strokes
+from other_process import process
 
 from nexus_rl.data import load_dataset
 from nexus_rl.data.mhd import store
@@ -107,6 +109,38 @@ def test_a_folder_that_broke_off_at_its_index_goes_on(
     monkeypatch.undo()
     assert Folder(out).whole and (out / "building.json").exists()
     load_dataset("mhd", out)
+
+
+# Makes something else, and gets as far as half a file.
+MAKES = """
+from nexus_rl.data.mhd.store import Folder
+from nexus_rl.parts import aside
+folder = Folder(path)
+with folder.claim({"kind": "other"}), aside(path / "sound.npy") as part:
+    part.write_bytes(b"half")
+    print(flush=True)
+    input()
+"""
+
+
+def test_one_process_at_a_time_builds_and_a_killed_one_holds_nobody_up(tmp_path: Path):
+    folder, mine = Folder(tmp_path / "mhd"), {"kind": "mine"}
+    with process(MAKES, folder.path) as other:
+        with (
+            pytest.raises(UserError, match=f"another process .*{other.pid}"),
+            folder.claim(mine, overwrite=True),
+        ):
+            pass
+        assert folder._begun() == {"kind": "other"}
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    with pytest.raises(UserError, match="unfinished result"), folder.claim(mine):
+        pass
+    with folder.claim(mine, overwrite=True):
+        names = {path.name for path in folder.path.iterdir()}
+        assert names == {"building.json", ".lock"}
+    with folder.claim(mine):
+        assert folder._begun() == mine
 
 
 def test_nothing_is_overwritten_unless_asked(built, world, tmp_path: Path):

@@ -122,6 +122,21 @@ def test_stopped_after_any_row_and_run_again_is_bit_identical(
     assert content(stopped) == content(whole)
 
 
+def test_one_call_at_a_time_adds_to_a_folder(tmp_path: Path) -> None:
+    """Two would write their rows over one another's."""
+
+    def meanwhile(observation: Any) -> int:
+        with pytest.raises(UserError, match="another process is writing into"):
+            collect(Toy(), 20, out=tmp_path)
+        return 0
+
+    (tmp_path / ".lock").touch()  # of a call that was killed
+    collect(Toy(), 30, policy=meanwhile, out=tmp_path)
+    collect(Toy(), 20, out=tmp_path)
+    assert [part.done for part in load_rollouts(tmp_path).parts] == [30, 20]
+    assert not (tmp_path / ".lock").exists()
+
+
 @pytest.mark.usefixtures("often")
 def test_what_was_committed_before_a_stop_can_be_used(tmp_path: Path) -> None:
     with pytest.raises(StopHereError):

@@ -79,25 +79,25 @@ def build(
     folder.check_free(origin, overwrite)
     for clip in clips:  # a corrupt one must not cost the dataset that is there
         clip.read()
-    folder.claim(origin, overwrite)
-    _write_fit(folder, drawn, progress)
-    _write_exemplars(folder, exemplars)
-    _write_rows(folder, pairs, options, progress)
-    if not folder.has("sound"):
-        folder.write("sound", spectrograms(clips, progress))
-    _write_recordings(folder, clips)
-    scale = _scale(folder)
-    _write_images(folder, scale, options, progress)
-    write_examples(folder, scale["sound"])
-    samples = {part: len(rows.label) for part, rows in zip(PARTS, pairs, strict=True)}
-    folder.finish(
-        {
-            "samples": samples,
-            "normalisation": dict.fromkeys(PARTS, scale),
-            "fit": _fit_quality(folder),
-            "source": origin,
-        }
-    )
+    with folder.claim(origin, overwrite):
+        _write_fit(folder, drawn, progress)
+        _write_exemplars(folder, exemplars)
+        _write_rows(folder, pairs, options, progress)
+        if not folder.has("sound"):
+            folder.write("sound", spectrograms(clips, progress))
+        _write_recordings(folder, clips)
+        scale = _scale(folder)
+        _write_images(folder, scale, options, progress)
+        write_examples(folder, scale["sound"])
+        samples = {p: len(rows.label) for p, rows in zip(PARTS, pairs, strict=True)}
+        folder.finish(
+            {
+                "samples": samples,
+                "normalisation": dict.fromkeys(PARTS, scale),
+                "fit": _fit_quality(folder),
+                "source": origin,
+            }
+        )
     return folder
 
 

@@ -79,14 +79,14 @@ def convert(
             "test"
         )
     # Only now: a corrupt file must not cost the dataset that is there.
-    folder.claim(origin, overwrite)
-    for name, array in arrays.items():
-        folder.write(name, array)
-    sounds = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
-    folder.write("sound", sounds)
-    write_examples(folder, scales["train"]["sound"])
-    samples = dict(zip(PARTS, rows, strict=True))
-    folder.finish({"samples": samples, "normalisation": scales, "source": origin})
+    with folder.claim(origin, overwrite):
+        for name, array in arrays.items():
+            folder.write(name, array)
+        sounds = np.frombuffer(b"".join(unique), np.uint8).reshape(-1, 1, 32, 128)
+        folder.write("sound", sounds)
+        write_examples(folder, scales["train"]["sound"])
+        samples = dict(zip(PARTS, rows, strict=True))
+        folder.finish({"samples": samples, "normalisation": scales, "source": origin})
     return folder
 
 

@@ -21,8 +21,8 @@ import io
 import logging
 import platform
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -41,6 +41,8 @@ from nexus_rl.files import (
     write_atomic,
     write_json,
 )
+from nexus_rl.locks import LOCK, held
+from nexus_rl.parts import part_of, sweep
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ _KNOWN = {
     *(f"fit_{name}.npy" for name in ("points", "parameters", "error")),
     *("sound.npy", "scale.npy", "exemplars.csv", "recordings.csv", "contact.png"),
     *(EXAMPLES, *(f"{EXAMPLES}/{digit}.wav" for digit in range(10))),
-    *(INDEX, BUILDING),
+    *(INDEX, BUILDING, LOCK),
 }
 
 Array = NDArray[Any]
@@ -80,16 +82,25 @@ class Folder:
         """Whether it has been finished."""
         return (self.path / INDEX).is_file()
 
-    def claim(self, origin: Mapping[str, Any], overwrite: bool = False) -> None:
+    @contextmanager
+    def claim(
+        self, origin: Mapping[str, Any], overwrite: bool = False
+    ) -> Iterator[None]:
         """Begins to make what ``origin`` (JSON) describes, or goes on with it.
 
-        Raises ``UserError`` where ``check_free`` does. What else is there is removed:
-        check the sources before.
+        No other process makes anything there meanwhile. Raises ``UserError`` where
+        ``check_free`` does, and if another process is at it. What else is there is
+        removed: check the sources before.
         """
         self.check_free(origin, overwrite)
-        if self.path.exists() and not self._goes_on(origin):
-            self._clear()
-        write_json(self.path / BUILDING, origin)
+        with held(self.path):
+            self.check_free(origin, overwrite)  # it may just have been finished
+            if not self._goes_on(origin):
+                self._clear()
+            for folder in (self.path, self.path / EXAMPLES):
+                sweep(folder)
+            write_json(self.path / BUILDING, origin)
+            yield
 
     def check_free(self, origin: Mapping[str, Any], overwrite: bool = False) -> None:
         """Raises ``UserError`` where ``origin`` must not be made, and changes nothing.
@@ -129,11 +140,11 @@ class Folder:
 
     def _foreign(self) -> set[str]:
         """Names of what is not of the dataset; of all, where nothing says it is."""
-        names = {path.name for path in self.path.iterdir()}
-        if not names & {INDEX, BUILDING, *_aside(names)}:
-            return names
-        heard = {f"{EXAMPLES}/{path.name}" for path in (self.path / EXAMPLES).glob("*")}
-        return (names | heard) - _partly(_KNOWN)
+        names = {part_of(path.name) or path.name for path in self.path.iterdir()}
+        if not names & {INDEX, BUILDING}:
+            return names - {LOCK}
+        heard = (part_of(p.name) or p.name for p in (self.path / EXAMPLES).glob("*"))
+        return (names | {f"{EXAMPLES}/{name}" for name in heard}) - _KNOWN
 
     def _goes_on(self, origin: Mapping[str, Any]) -> bool:
         return not self.whole and self._begun() == origin
@@ -152,7 +163,7 @@ class Folder:
             # one that looks like somebody else's.
             (self.path / INDEX).replace(self.path / BUILDING)
         for path in list(self.path.iterdir()):
-            if path.name != BUILDING:
+            if path.name not in (BUILDING, LOCK):
                 _remove(path)
 
     def has(self, *names: str) -> bool:
@@ -263,17 +274,6 @@ def versions() -> dict[str, str]:
 
 def _again(folder: Folder) -> str:
     return f"Restore it, or build it again: {COMMAND} --out {folder.path} --overwrite"
-
-
-def _partly(names: set[str]) -> set[str]:
-    """Files of these names, and what a killed process leaves of them."""
-    paths = [Path(name) for name in names]
-    return names | {str(path.with_name(f".{path.name}.partial")) for path in paths}
-
-
-def _aside(names: set[str]) -> set[str]:
-    """What a process leaves that was killed while it wrote the very first file."""
-    return names & {f".{BUILDING}.partial"}
 
 
 def _remove(path: Path) -> None:
