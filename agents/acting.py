@@ -58,7 +58,11 @@ class Actor:
     def step(self) -> tuple[NDArray[Any], NDArray[np.bool_], list[dict[str, Any]]]:
         """Act once; rewards, dones and infos. What has ended begins anew."""
         masks = np.stack(self.venv.env_method(MASKS)) if self._masked else None
-        given = _given(self._takes, self._state, self._starts, masks)
+        known = {
+            **{"state": self._state, "episode_start": self._starts},
+            **{MASKS: masks, "deterministic": True},
+        }
+        given = {name: known[name] for name in self._takes}
         actions = self.player.predict(self._observations, **given)
         if "state" in self._takes:
             actions, self._state = _pair(actions, self.player)
@@ -94,7 +98,6 @@ class PolicyPlayer:
 
             self.encoder = load_model(folder)
         self.normalize = normalizer(policy) if normalize is None else normalize
-        self._takes = taken(policy.predict, others=True)
         venv = make_vec_env(task, 1, 0, model=self.encoder)
         try:
             self._check(venv)
@@ -111,9 +114,14 @@ class PolicyPlayer:
         """The actions that the policy deems best, and its state."""
         if self.normalize is not None:
             observation = self.normalize.normalize_obs(observation)
-        takes = self._takes - {MASKS} if action_masks is None else self._takes
-        given = _given(takes, state, episode_start, action_masks)
-        return _pair(self.policy.predict(observation, **given), self.policy)
+        return ask(
+            self.policy,
+            observation,
+            state=state,
+            episode_start=episode_start,
+            action_masks=action_masks,
+            deterministic=True,
+        )
 
     def _check(self, venv: VecEnv) -> None:
         if MASKS in taken(self.policy.predict) and not venv.has_attr(MASKS):
@@ -137,6 +145,19 @@ class PolicyPlayer:
                     )
 
 
+def ask(policy: Any, observation: Any, **known: Any) -> tuple[Any, Any]:
+    """What ``predict`` of a policy returns, given those of the ``known`` it takes.
+
+    ``known`` are all of ``NAMES``; masks that are None are left out. Raises
+    ``UserError`` if it does not return (actions, state).
+    """
+    takes = taken(policy.predict, others=True)
+    if known[MASKS] is None:
+        takes -= {MASKS}
+    given = {name: known[name] for name in takes}
+    return _pair(policy.predict(observation, **given), policy)
+
+
 def taken(predict: Callable[..., Any], others: bool = False) -> frozenset[str]:
     """What ``predict`` can be given by name; with ``others``, ``**kwargs`` takes all.
 
@@ -155,12 +176,12 @@ def normalizer(policy: Any) -> VecNormalize | None:
     Logs a warning of wrappers of the user's own, which evaluation leaves out. Raises
     ``UserError`` if something that VecNormalize does not know changes what it shows.
     """
-    from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 
     found: VecNormalize | None = None
     around: list[str] = []
-    venv = policy.get_env() if isinstance(policy, BaseAlgorithm) else None
+    # What stands for an algorithm has its environments too.
+    venv = policy.get_env() if hasattr(policy, "get_env") else None
     while isinstance(venv, VecEnvWrapper):
         name, home = type(venv).__name__, type(venv).__module__.partition(".")[0]
         if isinstance(venv, VecNormalize):
@@ -199,15 +220,6 @@ def _normalized_space(venv: VecEnv, normalize: VecNormalize | None) -> Any:
         return VecNormalize(venv, **alike).observation_space
     except (KeyError, ValueError):  # not the keys that it has
         return venv.observation_space
-
-
-def _given(
-    names: frozenset[str], state: Any, episode_start: Any, masks: Any
-) -> dict[str, Any]:
-    """The arguments of ``predict`` of those names."""
-    known = {"state": state, "episode_start": episode_start, MASKS: masks}
-    known["deterministic"] = True
-    return {name: known[name] for name in names}
 
 
 def _pair(found: Any, who: Any) -> tuple[Any, Any]:

@@ -27,6 +27,7 @@ from safetensors.torch import save_model as save_weights
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.acting import ask
 from agents.algorithms import ALGORITHMS, describe_policy, rebuild_policy
 from agents.config import AgentConfig
 from agents.folder import POLICIES, check_file
@@ -85,6 +86,7 @@ class Agent:
         *,
         state: Any,
         episode_start: NDArray[np.bool_],
+        action_masks: NDArray[Any] | None = None,
     ) -> tuple[NDArray[Any], Any]: ...
 
     def predict(
@@ -94,17 +96,22 @@ class Agent:
         *,
         state: Any = None,
         episode_start: NDArray[np.bool_] | None = None,
+        action_masks: NDArray[Any] | None = None,
     ) -> NDArray[Any] | tuple[NDArray[Any], Any]:
         """Actions (N, ...) for a batch of observations of ``make_vec_env``.
 
         With ``episode_start``, (N,) bool, where an episode begins, and the ``state``
         that was returned last (None at first): (actions, state), as of policies of
         Stable-Baselines3. Raises ``UserError`` without them for one with a memory.
+        ``action_masks``, (N, A), are for a policy that takes them.
         """
-        actions, after = self.policy.predict(
+        actions: NDArray[Any]
+        actions, after = ask(
+            self.policy,
             observations,
             state=state,
             episode_start=episode_start,
+            action_masks=action_masks,
             deterministic=deterministic,
         )
         if episode_start is not None:

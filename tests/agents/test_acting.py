@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from agents import (
+    Agent,
     EvaluateConditions,
     Perception,
     RandomAgent,
@@ -166,13 +167,16 @@ class Counter:
 
 
 class Forwarding:
-    """Hands on whatever it is given."""
+    """Hands on whatever it is given or asked for."""
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
 
     def predict(self, *given: Any, **named: Any) -> Any:
         return self.policy.predict(*given, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.policy, name)
 
 
 @pytest.mark.parametrize("n_envs", [1, 3, EPISODES])
@@ -236,9 +240,10 @@ def test_masks_are_those_of_the_environment(choice: str) -> None:
     task = allowed(choice)
     model = MaskablePPO("MultiInputPolicy", make_vec_env(task, 2, 0), **TINY)
     expected = theirs(model, task, evaluate_maskable)
-    for policy in (model, model.policy, Forwarding(model)):
+    agents = [(each, task) for each in (model, model.policy, Forwarding(model))]
+    for agent in (*agents, Agent(task, model.policy, None, "agent", {})):
         for n_envs in (1, 3):
-            found = returns((policy, task), n_envs)
+            found = returns(agent, n_envs)
             assert found == pytest.approx(expected, abs=1e-4)
     # Random actions are allowed too, or the environment would complain.
     assert returns(RandomAgent(task), 3) == returns(RandomAgent(task), 1)
@@ -270,6 +275,7 @@ def test_statistics_of_training_normalise_observations(task: Task) -> None:
     expected = theirs(model, task, wrap=wrap)
     for n_envs in (1, 3):
         assert returns((model, task), n_envs) == pytest.approx(expected, abs=1e-3)
+    assert returns((Forwarding(model), task), 2) == pytest.approx(expected, abs=1e-3)
     found = returns((model.policy, task), 2, normalize=around)
     assert found == pytest.approx(expected, abs=1e-3)
     assert {name: each.count for name, each in around.obs_rms.items()} == before
