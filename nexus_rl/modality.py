@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -105,17 +106,19 @@ class Modality:
         self._check_bounds()
 
     def _number(self, field: str, value: Any) -> float:
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not (number and abs(value) < math.inf):
+        plain = math.nan
+        if isinstance(value, Real) and not isinstance(value, bool):
+            plain = int(value) if isinstance(value, Integral) else float(value)
+        if not abs(plain) <= sys.float_info.max:
             self._refuse(f"{field} must be a finite number, got {value!r}")
-        return int(value) if isinstance(value, Integral) else float(value)
+        return plain
 
     def _check_bounds(self) -> None:
         """Makes both bounds numbers, or tuples of one an entry."""
         bounds: dict[str, list[float]] = {}
         for field in ("low", "high"):
             given: Any = getattr(self, field)
-            several = isinstance(given, list | tuple | np.ndarray)
+            several = isinstance(given, list | tuple) or np.ndim(given) > 0
             numbers = [self._number(field, each) for each in given] if several else []
             if several and self.shape != (len(numbers),):
                 self._refuse(

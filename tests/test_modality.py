@@ -123,10 +123,14 @@ def test_fields_that_do_not_fit_together_are_refused(
         ("width", (None, 2.5, "2")),
         ("weight", (None, "1", float("nan"), float("inf"), True, [1.0], 1j)),
         ("beta", (None, "1", np.float32("nan"), np.ones(1))),
-        ("top_weight", (None, "1", -np.inf, torch.ones(1))),
+        ("top_weight", (None, "1", -np.inf, torch.ones(1), 10**400)),
         ("top_likelihood", (None, 1, [])),
-        ("low", (None, "0", float("nan"), -np.inf, np.zeros((4, 1)), torch.zeros(()))),
-        ("high", (None, "1", float("nan"), np.inf, [1.0])),
+        ("low", (None, "0", float("nan"), -np.inf, np.zeros((4, 1)), torch.zeros(4))),
+        ("high", (None, "1", float("nan"), np.inf, [1.0], [[1], [1, 2]], [], {1})),
+        *(
+            (bound, (np.ones(()), torch.ones(()), -(10**400)))
+            for bound in ("low", "high")
+        ),
         ("format", (None, 1, ["rad"])),
     ],
 )
