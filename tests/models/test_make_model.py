@@ -1,9 +1,12 @@
 """Models by name, and what is wrong when one cannot be made."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from tiny import IMAGE, KINDS, LABEL
 
-from nexus_rl import Modality, ModelConfig, Nexus, make_model
+from nexus_rl import Modality, ModelConfig, Nexus, load_model, make_model
 from nexus_rl.config import MODEL_OPTIONS
 from nexus_rl.errors import UserError
 from nexus_rl.models import MODELS, Nexus0
@@ -152,8 +155,14 @@ def test_names_that_pytorch_reserves_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["class", "été", "_", "x2", "2x", "a-b", "a b", "a.b"])
-def test_other_names_name_a_sensor(name: str) -> None:
-    model = make_model("nexus", (IMAGE.replace(name=name),), width=8)
-    assert model.modalities[0].name == name
-    assert list(model.bottoms) == [n for n, _ in model.bottom_items()] == [name]
+@pytest.mark.parametrize("kind", ["nexus", "mvae"])
+def test_other_names_name_a_sensor(kind: str, name: str, tmp_path: Path) -> None:
+    modalities = (IMAGE.replace(name=name), LABEL)
+    model = make_model(kind, modalities, width=8).eval()
+    assert list(model.bottoms) == [name, "label"]
     assert name in model.bottoms and "other" not in model.bottoms
+    batch = {name: torch.rand(2, *IMAGE.shape)}
+    model.save_pretrained(tmp_path)
+    loaded = load_model(tmp_path)
+    assert torch.equal(loaded.encode(batch), model.encode(batch))
+    assert model.loss({**batch, "label": torch.tensor([0, 1])}).total.isfinite()
