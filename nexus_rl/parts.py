@@ -22,6 +22,7 @@ _NODE = f"{zlib.crc32(platform.node().encode()):08x}"
 # for the parts of all processes.
 _PART = re.compile(r"\.(.+?)(?:\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8})?\.partial")
 _LONG = 3600  # seconds in which a process of another machine writes something
+_open: set[str] = set()  # the parts that this process is writing
 
 
 @contextmanager
@@ -34,6 +35,7 @@ def aside(path: Path) -> Iterator[Path]:
     """
     mine = f"{_NODE}-{os.getpid()}-{secrets.token_hex(4)}"
     part = path.with_name(f".{path.name}.{mine}.partial")
+    _open.add(part.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -50,6 +52,8 @@ def aside(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}. What was there before is "
             "unchanged; free some space or choose another folder"
         ) from error
+    finally:
+        _open.discard(part.name)
 
 
 def part_of(name: str) -> str | None:
@@ -74,9 +78,12 @@ def _abandoned(part: Path) -> bool:
     found = _PART.fullmatch(part.name)
     if found is None or found[2] is None:
         return True
+    process = int(found[3])
+    if (found[2], process) == (_NODE, os.getpid()):
+        return part.name not in _open  # of one before with the same number
     if found[2] == _NODE and os.name == "posix":
         try:
-            os.kill(int(found[3]), 0)  # which asks whether there is such a process
+            os.kill(process, 0)  # which asks whether there is such a process
         except ProcessLookupError:
             return True
         except (OverflowError, PermissionError):

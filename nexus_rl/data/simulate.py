@@ -10,7 +10,8 @@ from nexus_rl.data.dataset import Dataset
 from nexus_rl.data.rollout_env import Env
 from nexus_rl.data.rollout_reader import check_split
 from nexus_rl.data.rollouts import gather, most_episodes, opened
-from nexus_rl.spaces import modalities_from_env
+from nexus_rl.formats import sensor_formats
+from nexus_rl.spaces import describe
 
 
 def simulate(
@@ -36,7 +37,8 @@ def simulate(
     of the episodes aside.
     """
     with opened(env, env_kwargs, ignore) as recorded:
-        modalities = modalities_from_env(recorded.env, ignore=ignore, **(sensors or {}))
+        space, formats = recorded.env.observation_space, sensor_formats(recorded.env)
+        modalities = describe(space, sensors or {}, ignore, formats)
         check_split(most_episodes(recorded, rows), test_fraction)
         rollouts = gather(
             recorded.env, rows, seed=seed, ignore=ignore, out=out, progress=progress
