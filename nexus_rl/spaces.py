@@ -72,7 +72,7 @@ def modalities_from_space(
     gyro vector (3,) -8.0 8.0 4
     image image (2, 60, 60) 0.0 1.0 64
     """
-    return _modalities(space, overrides, ignore, {})
+    return describe(space, overrides, ignore, {})
 
 
 def modalities_from_env(
@@ -91,15 +91,16 @@ def modalities_from_env(
     ['2 frames, anti-aliased', '2 frames, logarithmic pitch and loudness']
     """
     formats = sensor_formats(env)
-    return _modalities(env.observation_space, overrides, ignore, formats)
+    return describe(env.observation_space, overrides, ignore, formats)
 
 
-def _modalities(
+def describe(
     space: Space,
     overrides: Mapping[str, Mapping[str, Any]],
     ignore: Collection[str] | Mapping[str, Any],
     formats: Mapping[str, str],
 ) -> tuple[Modality, ...]:
+    """``modalities_from_space`` of overrides in a dict, and with formats by sensor."""
     if isinstance(ignore, Mapping):
         overrides, ignore = {**overrides, "ignore": ignore}, ()
     kept = kept_entries(space, ignore) if ignore else sensors_of(space)
@@ -232,7 +233,8 @@ def _modality(name: str, space: Space, changes: Mapping[str, Any]) -> Modality:
         if not values.classes:
             _check_axes(name, values, str(changes.get("kind", "")))
     except ValueError as error:
-        hint = f", or leave it out: ignore=[{name!r}]" if space.shape == (0,) else ""
+        empty = 0 in (space.shape or ())
+        hint = f", or leave it out: ignore=[{name!r}]" if empty else ""
         raise UserError(f"{what}: {error}{hint}") from None
     fields: dict[str, Any] = {
         "shape": values.shape,

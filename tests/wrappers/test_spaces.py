@@ -13,6 +13,7 @@ from observation_world import PENDULUM, Flaky, model_for
 
 import nexus_rl.spaces
 from nexus_rl import Modality, UserError, make_model
+from nexus_rl.data.simulate import simulate
 from nexus_rl.spaces import check_fit, modalities_from_env, modalities_from_space
 
 IMAGE = spaces.Box(0, 255, (2, 16, 16), np.uint8)
@@ -70,7 +71,7 @@ def test_overrides_change_fields_and_name_the_kind():
         (spaces.Box(0, 255, (4, 16, 16, 3), np.uint8), r"\(K \* C, H, W\)"),
         (spaces.Box(0, 1, (2, 2, 2, 2)), "reshape it"),
         (spaces.Box(0, 1, ()), "reshape it"),
-        (spaces.Box(0, 1, (0,)), r"no entries.*ignore=\['eye'\]"),
+        (spaces.Box(0, 1, (3, 0)), r"no entries.*ignore=\['eye'\]"),
         (spaces.Box(0, 1, (2, 8, 8)), "name the kind"),
         (spaces.Box(0, 1, (2, 8, 8), np.uint8), "bounds 0 and 255"),
         (spaces.Box(0, np.inf, (3,)), "TransformObservation"),
@@ -170,6 +171,9 @@ class Odd(gym.Env):
     def reset(self, *, seed=None, options=None):
         return self.observation_space.sample(), {}
 
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, True, False, {}
+
 
 @pytest.mark.parametrize("key", ["cam/left", "", "a.", 3, ("arm", 0), "type"])
 def test_other_names_come_with_code_that_renames_them(key):
@@ -224,6 +228,8 @@ def test_a_sensor_may_be_called_ignore():
     assert (left.name, left.format) == ("b", "feet")
     with pytest.raises(UserError, match=r"'ignore'.* Known: image"):
         modalities_from_space(dict_of(image=IMAGE), ignore={"mission": True})
+    data = simulate(env, 40, sensors={"ignore": {"latent_dim": 3}}, ignore=["b"])
+    assert [(m.name, m.latent_dim) for m in data.modalities] == [("ignore", 3)]
 
 
 @pytest.mark.parametrize("fields", ["frames", None, ["kind"], {"name": "y"}])
