@@ -107,7 +107,7 @@ class Modality:
 
     def _number(self, field: str, value: Any) -> float:
         plain = math.nan
-        if isinstance(value, Real) and not isinstance(value, bool):
+        if isinstance(value, Real) and value is not True and value is not False:
             plain = int(value) if isinstance(value, Integral) else float(value)
         if not abs(plain) <= sys.float_info.max:
             self._refuse(f"{field} must be a finite number, got {value!r}")
