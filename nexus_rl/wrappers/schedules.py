@@ -1,4 +1,4 @@
-"""When sensors fail: schedules of outages, drawn from the environment's own seed."""
+"""When sensors fail: schedules of outages."""
 
 from __future__ import annotations
 
