@@ -50,7 +50,7 @@ PROCESSES = mp.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
         *("nexus_rl.training", "nexus_rl.pictures", "torch.utils.tensorboard"),
-        *("nexus_rl.data.simulate", "nexus_rl.probes", "envs"),
+        *("nexus_rl.data.simulate", "nexus_rl.probes", "envs", "torch._dynamo"),
     ]
 )
 
