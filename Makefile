@@ -1,8 +1,13 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nexus_rl
+LOWEST ?= $(CACHE)/venv-lowest
+# What other versions of Gymnasium, Stable-Baselines3, NumPy and torch could break.
+LOWEST_TESTS := tests/wrappers tests/models/test_masking.py \
+	tests/agents/test_perception.py tests/test_environments.py
 
-.PHONY: demo demo-images test check bench clean
+.PHONY: demo demo-images test test-lowest check bench clean
 
 demo: $(VENV)/.installed  ## learn to perceive, then to act, then lose sensors
 	$(BIN)/python scripts/pretrain_nexus.py --out runs/demo --overwrite
@@ -24,6 +29,10 @@ demo-images: $(VENV)/.installed  ## train on FashionMNIST, draw what the model i
 test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-lowest: $(LOWEST)/.installed  ## a part of it, on the lowest versions allowed
+	PYTHONPATH=. $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+		-W ignore::DeprecationWarning $(LOWEST_TESTS)
+
 check: $(VENV)/.installed  ## style, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +47,10 @@ clean:
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(LOWEST)/.installed: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest.py | \
+		$(LOWEST)/bin/python -m pip install --quiet --requirement /dev/stdin
 	touch $@

@@ -157,7 +157,7 @@ class TestSound:
         assert (amplitude > 0).all() and amplitude.sum(axis=0).max() < 1
         mixed = sensors.mix(amplitude, game.frame)
         alone = np.stack([sensors.mix(np.eye(4)[:, [n]], game.frame) for n in range(4)])
-        solved = np.linalg.lstsq(alone[:, 0].T, mixed.T)[0]
+        solved = np.linalg.lstsq(alone[:, 0].T, mixed.T, rcond=None)[0]
         assert solved == pytest.approx(amplitude)
 
     def test_waves_go_on_from_frame_to_frame(self):
