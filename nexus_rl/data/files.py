@@ -28,7 +28,7 @@ SEARCH_ORDER = (
     "the system's folder and a download"
 )
 CHUNK = 1 << 20  # bytes
-MOST_BYTES = 1 << 30  # of a file in memory: ten times what any of a dataset has
+MOST_BYTES = 1 << 29  # of a file in memory: ten times what any of a dataset has
 TIMEOUT = 30  # seconds without an answer
 
 
