@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from nexus_rl.data.mhd.contact import write_examples
 from nexus_rl.data.mhd.store import PARTS, Folder, versions
 from nexus_rl.errors import UserError
+from nexus_rl.files import check_archive
 
 CHUNK = 100  # rows; with 1000 the temporaries take 200 MB more
 SLACK = 1e-5  # how far floats may leave [0, 1] by rounding
@@ -140,6 +142,8 @@ def read_official(path: Path) -> tuple[Any, ...]:
     if _starts(path) == b"<":
         raise UserError(f"{path} is a web page, not the file; download it once more")
     try:
+        if is_zipfile(path):  # the format of newer versions of torch
+            check_archive(path)
         with torch.serialization.safe_globals(_SAFE):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

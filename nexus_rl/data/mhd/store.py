@@ -222,13 +222,14 @@ class Folder:
             raise UserError(
                 f"{path} is damaged or of another format than {FORMAT}. {_again(self)}"
             )
-        for name in ("files", "normalisation", "source"):
+        for name in ("files", "normalisation", "source", "samples"):
             if not isinstance(index.get(name), dict):
                 raise UserError(f"{path} is damaged: it has no {name}. {_again(self)}")
 
     def check(self) -> None:
         """Raises ``UserError`` unless every array and table is as the index says."""
-        files = self.index()["files"]
+        index = self.index()
+        files, samples = index["files"], index["samples"]
         for name, expected in files.items():
             path = inside(self.path, name)
             if path.suffix in (".npy", ".csv") and not (
@@ -238,12 +239,18 @@ class Folder:
                 raise UserError(f"{path} {state} since it was built. {_again(self)}")
         for part in PARTS:
             for name, (shape, kind) in ARRAYS.items():
-                self._check_array(f"{part}_{name}", shape, kind, files)
+                rows = self._check_array(f"{part}_{name}", shape, kind, files)
+                if rows != samples.get(part):
+                    raise UserError(
+                        f"{self.path / INDEX} names {samples.get(part)!r} samples for "
+                        f"{part}, but {part}_{name}.npy has {rows}. {_again(self)}"
+                    )
         self._check_array("sound", SPECTROGRAM, "uint8", files)
 
     def _check_array(
         self, name: str, shape: tuple[int, ...], kind: str, files: Mapping[str, Any]
-    ) -> None:
+    ) -> int:
+        """The rows of an array, which fits."""
         if f"{name}.npy" not in files:
             raise UserError(f"{self.path / INDEX} lacks {name}.npy. {_again(self)}")
         array = self.read(name)
@@ -252,6 +259,7 @@ class Folder:
                 f"{self.path / name}.npy: expected rows {shape} of {kind}, found "
                 f"{array.shape[1:]} of {array.dtype}. {_again(self)}"
             )
+        return len(array)
 
 
 @cache  # once a folder
