@@ -191,7 +191,7 @@ def test_a_stroke_without_extent_costs_no_dataset(tmp_path: Path):
     assert folder.index() == index
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing", "table", "index"])
+@pytest.mark.parametrize("damage", ["changed", "missing", "table", "index", "rows"])
 def test_a_damaged_folder_is_not_loaded(world, tmp_path: Path, damage: str):
     folder = build(tmp_path / "mhd", *world, Options(10, 10))
     path = folder.path / "train_image.npy"
@@ -205,12 +205,17 @@ def test_a_damaged_folder_is_not_loaded(world, tmp_path: Path, damage: str):
         (folder.path / "exemplars.csv").write_text("writer\n1\n")
     else:
         index = json.loads((folder.path / "index.json").read_text())
-        index["format"] = 99
+        del index["content_sha256"]  # changed by hand
+        if damage == "rows":
+            index["samples"]["train"] = 10**12
+        else:
+            index["format"] = 99
         (folder.path / "index.json").write_text(json.dumps(index))
     named = {
         "changed": "train_image.npy has changed",
         "missing": "is missing",
         "table": "exemplars.csv has changed",
+        "rows": "1000000000000 samples for train",
     }
     with pytest.raises(UserError, match=named.get(damage, "another format")):
         load_dataset("mhd", folder.path)

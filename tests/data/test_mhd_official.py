@@ -1,6 +1,7 @@
 """The authors' files: converted as they are, and nothing in them is run."""
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -143,6 +144,18 @@ def test_examples_sound_as_loud_as_the_files_say(tmp_path: Path):
     found, rate = read_wav(folder.path / "examples" / "7.wav")
     assert rate == 16_000
     assert torch.allclose(found, expected[0], atol=1e-4)
+
+
+def test_archives_that_are_compressed_are_not_unpacked(tmp_path: Path):
+    """PyTorch compresses nothing: a small file could become a large one."""
+    files = save(tmp_path / "pt", content(20, 0), content(20, 1))
+    with ZipFile(files[0]) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(files[0], "w", ZIP_DEFLATED) as archive:
+        for name, entry in entries.items():
+            archive.writestr(name, entry)
+    with pytest.raises(UserError, match=r"mhd_train\.pt .*compressed"):
+        convert(files, tmp_path / "mhd")
 
 
 def test_truncated_and_missing_files_are_named(tmp_path: Path):
