@@ -203,7 +203,6 @@ def test_ignored_entries_are_skipped_whatever_they_are():
     )
     ignore = ["mission", "graph", "a/b"]
     assert modalities_from_space(space, ignore=ignore) == (image,)
-    assert modalities_from_space(space, ignore={*ignore, "available"}) == (image,)
     for names, named in (
         (["mision"], "'mission'"),
         ([3], "unknown sensor 3"),
