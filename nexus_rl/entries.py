@@ -25,8 +25,9 @@ def kept_entries(space: spaces.Space[Any], ignore: Collection[str] = ()) -> Entr
 
     Raises ``UserError`` for unknown names, and if no entry is left.
     """
-    check_names(ignore, tuple(sensors_of(space)))
-    entries, ignored = sensors_of(space), as_names(ignore)
+    entries = sensors_of(space)
+    check_names(ignore, tuple(entries))
+    ignored = as_names(ignore)
     kept = {name: entry for name, entry in entries.items() if name not in ignored}
     if not kept:
         raise UserError(

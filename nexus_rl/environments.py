@@ -11,6 +11,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import TimeLimit
 
+from nexus_rl.declared import layers_of
 from nexus_rl.entries import without
 from nexus_rl.errors import UserError, choose
 
@@ -58,11 +59,7 @@ def time_limit(env: Env) -> int | None:
 
     Those that an environment counts by itself are not known.
     """
-    limits = []
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, TimeLimit):
-            limits.append(env._max_episode_steps)
-        env = env.env
+    limits = [e._max_episode_steps for e in layers_of(env) if isinstance(e, TimeLimit)]
     return min(limits, default=None)
 
 

@@ -44,6 +44,12 @@ def with_mask(space: spaces.Space[Any], columns: int) -> spaces.Dict:
     return spaces.Dict([*sensors_of(space).items(), (MASK, mask)])
 
 
+def columns_of(told: Iterable[str], entries: Iterable[str]) -> Columns:
+    """The column of each entry in a mask of those ``told``, in their order."""
+    numbers = {name: k for k, name in enumerate(told)}
+    return {name: numbers.get(name) for name in entries}
+
+
 def mask_width(space: spaces.Space[Any]) -> int:
     """How many columns the key "available" has; 0 if there is none."""
     mask = dict_entries(space).get(MASK)
@@ -149,7 +155,7 @@ def _asked_columns(
         choose(name, sensors, "sensor")
     if len({*names}) < len(names):
         raise UserError(f"columns name a sensor twice: {', '.join(names)}")
-    columns = {**dict.fromkeys(sensors), **{name: k for k, name in enumerate(names)}}
+    columns = columns_of(names, sensors)
     wrong = [n for n in names if (known or {}).get(n) not in (None, columns[n])]
     if wrong and {*names} == {n for n, k in (known or {}).items() if k is not None}:
         raise UserError(
@@ -170,7 +176,7 @@ def _known_columns(env: Any) -> Columns | None:
     if not found:
         maker = _maker(env)
         names = None if maker is None else sensors_of(maker)
-        return None if names is None else {name: k for k, name in enumerate(names)}
+        return None if names is None else columns_of(names, names)
     columns = found[0]
     numbers = columns.values() if isinstance(columns, Mapping) else [-1]
     told = sorted(k for k in numbers if k is not None)

@@ -13,7 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from nexus_rl.declared import declared
 from nexus_rl.errors import UserError
-from nexus_rl.mask import MASK, Columns, Presence, with_mask
+from nexus_rl.mask import MASK, Columns, Presence, columns_of, with_mask
 from nexus_rl.wrappers.episode import Episode
 from nexus_rl.wrappers.faults import Array, Corruption, Fault
 from nexus_rl.wrappers.masking import Observation, sensor_boxes
@@ -108,8 +108,7 @@ class SensorCorruption(
         entries = self._inner.columns
         told = {*self._inner.told, *self._boxes} if self._inner.width else {*entries}
         self.sensors = tuple(name for name in entries if name in told)
-        numbers: Columns = {name: k for k, name in enumerate(self.sensors)}
-        self.mask_columns: Columns = {name: numbers.get(name) for name in entries}
+        self.mask_columns: Columns = columns_of(self.sensors, entries)
         space = self.env.observation_space
         self.observation_space = with_mask(space, len(self.sensors))
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from nexus_rl.bounds import honest_bounds
 from nexus_rl.errors import UserError, choose
-from nexus_rl.mask import MASK, Columns, Presence, sensors_of, with_mask
+from nexus_rl.mask import (
+    MASK,
+    Columns,
+    Presence,
+    columns_of,
+    sensors_of,
+    with_mask,
+)
 from nexus_rl.wrappers.checks import as_names, check_count
 from nexus_rl.wrappers.schedules import Available, Generator, Markov, ranks
 from nexus_rl.wrappers.timetable import Schedules, Timetable
@@ -94,8 +101,7 @@ class Masker:
     @property
     def mask_columns(self) -> Columns:
         """The column of each entry; None for those that are always there."""
-        numbers: Columns = {name: k for k, name in enumerate(self.sensors)}
-        return {name: numbers.get(name) for name in self._inner.columns}
+        return columns_of(self.sensors, self._inner.columns)
 
     @property
     def read(self) -> tuple[str, ...]:
